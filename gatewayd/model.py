@@ -1,0 +1,261 @@
+"""The nouns of the gateway. They know nothing of bytes on a wire, sockets or disks.
+
+Those that live in the store (`Segment`, `Mo`, `Part`, `Report`, `Parked`) are `msgspec.Struct`s:
+their JSON form leaves out every field that has its default, so a field may be added with a default
+and older rows still read. All times are seconds since the epoch (UTC) unless a name says otherwise.
+In Kannel's numbers -1 means "not given".
+"""
+
+from __future__ import annotations
+
+from enum import Enum, IntEnum, IntFlag
+
+from msgspec import Struct
+
+
+class Coding(IntEnum):
+    """Kannel's `coding`: which alphabet the payload is in."""
+
+    GSM = 0  # GSM 03.38, one septet per octet (unpacked), extension as 0x1B + code
+    OCTETS = 1
+    UCS2 = 2  # UTF-16BE
+
+
+class DlrStatus(IntFlag):
+    """Kannel's dlr-mask bits; a report carries one (34 = 32 + 2: expired, told by TLV)."""
+
+    DELIVERED = 1
+    UNDELIVERABLE = 2
+    BUFFERED = 4
+    SMSC_ACCEPTED = 8
+    SMSC_REJECTED = 16
+    EXPIRED = 32
+
+
+FINAL = DlrStatus.DELIVERED | DlrStatus.UNDELIVERABLE | DlrStatus.SMSC_REJECTED | DlrStatus.EXPIRED
+
+
+class Outcome(Enum):
+    """How an attempt ended, wherever it was made. The whole program knows only these four."""
+
+    DONE = "done"
+    RETRY = "retry"
+    THROTTLED = "throttled"
+    DEAD = "dead"
+
+
+class Order(Struct, kw_only=True):
+    """What one sendsms call (or one reply to an MO) asks for, after its arguments were checked."""
+
+    user: str  # name for logs, %n and status
+    receivers: list[str]
+    source: str
+    coding: int = 0
+    text: str = ""  # coding 0
+    data: bytes = b""  # coding 1: octets, coding 2: UTF-16BE
+    udh: bytes = b""  # the caller's, its length octet included
+    smsc: str | None = None
+    mclass: int = -1
+    mwi: int = -1
+    alt_dcs: int = -1
+    compress: int = -1
+    pid: int = -1
+    rpi: int = -1
+    priority: int = -1
+    validity: float = 0.0  # absolute; 0: not given
+    deferred: float = 0.0
+    dlr_mask: int = 0
+    dlr_url: str = ""
+    account: str = ""
+    binfo: str = ""
+    meta: str = ""
+    charset: str = ""
+    channel: str = ""
+    reply: bool = False
+
+
+class Verdict(Enum):
+    """What becomes of an order; the web side has one answer for each."""
+
+    ACCEPTED = "accepted"  # on disk, and a bind is up
+    QUEUED = "queued"  # on disk, no bind is up just now
+    UNROUTABLE = "unroutable"
+    OVERLOADED = "overloaded"  # too much waits, or the store failed: try again later
+    TOO_LONG = "too long"
+
+
+class Acceptance(Struct, frozen=True):
+    """The answer to an order. `segments` counts those of one message."""
+
+    verdict: Verdict
+    segments: int = 1
+    message: int = 0  # id of the first receiver's message
+    reason: str = ""
+
+
+class Segment(Struct, omit_defaults=True):
+    """One submit of an MT: it takes one window slot and earns one message id of the SMSC.
+
+    The segments of a message have consecutive ids; the message's id is its first segment's.
+    """
+
+    id: int
+    source: str  # as the caller gave it (after faked-sender and default-sender)
+    destination: str
+    payload: bytes  # this segment's octets, without `udh`; see `coding`
+    coding: int = 0
+    udh: bytes = b""  # whole user data header, its length octet included
+    message: int = 0  # id of the first segment
+    index: int = 0
+    total: int = 1
+    user: str = ""  # name of the sendsms user or service (%n, SVC)
+    smsc: str = ""  # routing id the caller or the user's configuration asked for; may be ""
+    has_smsc: bool = False  # `smsc` was given, perhaps empty
+    mclass: int = -1
+    mwi: int = -1
+    alt_dcs: int = -1
+    compress: int = -1
+    pid: int = -1
+    rpi: int = -1
+    priority: int = -1
+    validity: float = 0.0  # absolute time after which it is worthless; 0: not given
+    deferred: float = 0.0  # absolute time before which the SMSC shall not deliver; 0: at once
+    dlr_mask: int = 0  # DlrStatus bits that the caller wants to hear of
+    dlr_url: str = ""
+    account: str = ""
+    binfo: str = ""
+    meta: str = ""  # Kannel meta-data, "?group?key=value&..."
+    charset: str = ""  # charset the caller named, for %C
+    channel: str = ""  # channel whose policy rules the reports; "": none
+    reply: bool = False  # made from a platform's answer to an MO (Kannel's MT-REPLY)
+    created: float = 0.0
+    tries: int = 0  # attempts that the SMSC answered with a temporary error
+    smsc_id: str = ""  # message id the SMSC gave, normalised; "" until submit was answered
+    via: str = ""  # SmscConfig.name it was submitted through; "" until then
+
+
+class Inbound(Struct, frozen=True):
+    """One MO, or one part of a long MO, as an SMSC's protocol handed it over."""
+
+    source: str  # international numbers begin with "+"
+    destination: str
+    payload: bytes  # without `udh`; GSM payloads are already UTF-8 text (coding 0)
+    coding: int = 0  # 0: payload is UTF-8; 1: octets; 2: UTF-16BE
+    charset: str = "UTF-8"  # for %C: UTF-8, 8-BIT or UTF-16BE
+    udh: bytes = b""
+    dcs: int = 0
+    mclass: int = -1
+    mwi: int = -1
+    alt_dcs: int = -1
+    compress: int = -1
+    pid: int = -1
+    rpi: int = -1
+    binfo: str = ""
+    account: str = ""
+    meta: str = ""
+    foreign_id: str = ""
+    sar: tuple[int, int, int] | None = None  # reference, total, part number (1-based), by TLV
+    time: float = 0.0  # the SMSC's time stamp; 0: it gave none
+    raw: bytes = b""  # the octets as received, when they could not be decoded without loss
+
+
+class Mo(Struct, omit_defaults=True):
+    """A whole MO on its way to a platform."""
+
+    id: int
+    smsc: str  # routing id of the SMSC it came from (%i)
+    source: str
+    destination: str
+    payload: bytes
+    coding: int = 0
+    charset: str = "UTF-8"
+    udh: bytes = b""
+    dcs: int = 0
+    mclass: int = -1
+    mwi: int = -1
+    alt_dcs: int = -1
+    compress: int = -1
+    pid: int = -1
+    rpi: int = -1
+    binfo: str = ""
+    account: str = ""
+    meta: str = ""
+    foreign_id: str = ""
+    time: float = 0.0
+    channel: str = ""  # ChannelConfig.name it goes to
+    missing: int = 0  # parts that never came
+    raw: bytes = b""
+
+
+class Part(Struct, omit_defaults=True):
+    """One part of a long MO that waits for the others; kept in the store."""
+
+    id: int
+    key: str  # SMSC, source, destination, reference and total as one string
+    number: int  # 1-based
+    total: int
+    smsc: str
+    inbound: Inbound
+    arrived: float
+
+
+class Receipt(Struct, frozen=True):
+    """The SMSC's word on one segment."""
+
+    smsc_id: str  # normalised by the SMSC's msg-id-type
+    status: int  # DlrStatus value: 1, 2, 4, 34; 0: nothing to report
+    text: str = ""  # the receipt's own text (%A)
+    error: int = -1  # network error: err: of the text, or TLV 0x0423
+    error_type: int = 3  # first octet of TLV 0x0423
+    stat: str = ""  # the word after stat:, for logs
+    meta: str = ""  # TLVs and dlr_err as Kannel meta-data
+    source: str = ""
+    destination: str = ""
+
+
+class Parked(Struct, omit_defaults=True):
+    """A receipt that matched nothing yet: it may have overtaken its submit_sm_resp."""
+
+    id: int
+    scope: str  # SmscConfig.id
+    receipt: Receipt
+    until: float
+
+
+class Report(Struct, omit_defaults=True):
+    """Our word to the platform on one message: one call of its dlr-url."""
+
+    id: int
+    message: int
+    status: int  # DlrStatus value (%d)
+    url: str
+    smsc: str = ""  # %i
+    smsc_id: str = ""  # %F
+    text: str = ""  # %A: receipt text, "ACK/" or "NACK/..."
+    source: str = ""
+    destination: str = ""
+    user: str = ""
+    account: str = ""
+    binfo: str = ""
+    meta: str = ""
+    charset: str = ""
+    time: float = 0.0
+    channel: str = ""
+    coding: int = -1
+    mclass: int = -1
+    mwi: int = -1
+
+
+class HttpAnswer(Struct, frozen=True):
+    """What an HTTP call brought back. `status` 0: no answer, and `error` says why."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    error: str = ""
+    seconds: float = 0.0
+
+    def header(self, name: str) -> str:
+        """The first value of the header `name` (any case), "" when it is absent."""
+        wanted = name.lower()
+        return next((value for key, value in self.headers if key.lower() == wanted), "")

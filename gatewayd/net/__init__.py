@@ -1,0 +1,1 @@
+"""Twisted at work: binds and the HTTP client."""
