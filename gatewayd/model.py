@@ -8,6 +8,7 @@ In Kannel's numbers -1 means "not given".
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum, IntEnum, IntFlag
 
 from msgspec import Struct
@@ -44,6 +45,23 @@ class Outcome(Enum):
     DEAD = "dead"
 
 
+@dataclass(frozen=True, slots=True)
+class TextOptions:
+    """How the text of a user's or a service's messages is cut and dressed."""
+
+    max_messages: int = 10
+    too_long: str = "refuse"  # refuse | cut
+    concatenation: bool = True
+    split_chars: str = ""
+    split_suffix: str = ""
+    split_look_back: float = 0.25  # share of a part given up to end at a split character (Kannel: 1)
+    header: str = ""
+    footer: str = ""
+    octets: int = 140  # part size without concatenation (Kannel's sms-length)
+    not_gsm: str = "ucs2"  # ucs2: such texts are sent as UCS-2 | replace: by "?"
+    transliterate: bool = False  # typographic quotes, dashes and the like become plain ones first
+
+
 class Order(Struct, kw_only=True):
     """What one sendsms call (or one reply to an MO) asks for, after its arguments were checked."""
 
@@ -72,6 +90,7 @@ class Order(Struct, kw_only=True):
     charset: str = ""
     channel: str = ""
     reply: bool = False
+    options: TextOptions = TextOptions()
 
 
 class Verdict(Enum):

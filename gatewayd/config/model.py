@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from gatewayd.model import TextOptions as TextOptions
+
 
 class Secret(str):
     """A password. It prints as ``<secret>``; `reveal` gives the text."""
@@ -139,7 +141,15 @@ class SmppOptions:
     refused_for_good: frozenset[int] = frozenset({0x0E, 0x0F, 0x53})  # bind answers: credentials
     already_bound_is_bound: bool = False  # ESME_RALYBND as answer to a bind counts as success
     cannot_store_status: int = 0x64  # deliver_sm_resp when the store fails
+    queue_full_status: int = 0x14  # deliver_sm_resp when too much waits (Kannel: 0x64)
+    not_bound: frozenset[int] = frozenset(
+        {0x04, 0x05}
+    )  # answers to a submit that mean "you are not bound": bind again (Kannel: none)
     strict_addresses: bool = False  # letters in a TON 1 source get ESME_RINVSRCADR, as Kannel does
+    strict_receipts: bool = False  # receipt texts as Kannel reads them: lower-case keys, blanks
+    mwi_ucs2: bool = True  # data_coding 0xEx is UCS-2 (Kannel: GSM)
+    nack_unexpected: bool = False  # alert_notification and outbind get a generic_nack (Kannel)
+    tlvs_need_version: bool = True  # send TLVs only after a bind answer that says 3.4 (Kannel: no)
     concatenation: str = "udh8"  # udh8 | udh16 | sar | payload
     max_octets: int = 140  # payload of one segment; above 254 it travels in message_payload
     max_pdu: int = 65536  # a longer command_length closes the link
@@ -188,28 +198,15 @@ class SmscConfig:
     unified_prefix: str = ""
     on_uncertain: OnUncertain = OnUncertain.RESUBMIT
     resend: Retry = Retry(first=5.0, factor=2.0, cap=600.0, times=5, horizon=3600.0)
+    throttle: Retry = Retry(first=1.0, factor=2.0, cap=60.0, jitter=0.0)  # the bind's pause
+    throttled_waits: bool = False  # a throttled segment also waits and counts as `resend` says
     reconnect: Retry = Retry(first=1.0, factor=2.0, cap=60.0, jitter=0.2)
     refused_pause: float = 600.0  # after wrong credentials; 0: never again by itself
     connect_timeout: float = 10.0
     dead_start: bool = False
     status_name: str = ""  # how status pages name it, Kannel's way
+    options: tuple[str, ...] = ()  # what only its protocol has, each as "name=value"
     smpp: SmppOptions = SmppOptions()
-
-
-@dataclass(frozen=True, slots=True)
-class TextOptions:
-    """How the text of a user's or a service's messages is cut and dressed."""
-
-    max_messages: int = 10
-    too_long: str = "refuse"  # refuse | cut
-    concatenation: bool = True
-    split_chars: str = ""
-    split_suffix: str = ""
-    header: str = ""
-    footer: str = ""
-    octets: int = 140  # part size without concatenation (Kannel's sms-length)
-    not_gsm: str = "ucs2"  # ucs2: such texts are sent as UCS-2 | replace: by "?"
-    transliterate: bool = False  # typographic quotes, dashes and the like become plain ones first
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +282,7 @@ class ChannelConfig:
     allowed_receiver_prefix_regex: str = ""
     denied_receiver_prefix_regex: str = ""
     # how it is called
+    service: str = ""  # what %n and X-Kannel-Service show; "": name
     send_sender: bool = False
     strip_keyword: bool = False
     alt_charset: str = ""
@@ -306,6 +304,7 @@ class ChannelConfig:
     retry: Retry = Retry(first=1.0, cap=300.0, horizon=86400.0)
     timeout: float = 35.0
     parallel: int = 32  # calls under way at once
+    ordered: bool = True  # MO of one sender one after another, the next after the answer
     reports: ReportPolicy = ReportPolicy()
 
 
@@ -335,7 +334,7 @@ class HttpConfig:
     numbers: NumberRules = NumberRules()  # for the receivers of every sendsms
     reply_could_not_fetch: str = "Could not fetch content, sorry."
     reply_could_not_represent: str = "Result could not be represented as an SMS message."
-    reply_request_failed: str = "Request Failed"
+    reply_request_failed: str = ""  # to an MO that no channel takes; "": it becomes a dead letter
     reply_empty: str = "<Empty reply from service provided>"
     idle_timeout: float = 60.0
     max_line: int = 131072
@@ -343,7 +342,11 @@ class HttpConfig:
     max_body: int = 65536
     max_connections: int = 1000
     max_requests_out: int = 512  # calls to platforms under way at once, all together
+    connections_out: int = 32  # connections to one platform host
+    redirects: int = 0  # redirects of a platform that are followed in a row
     proxy: str = ""
+    strict: bool = True  # refuse what Kannel would send on damaged: bad UTF-8, odd UTF-16 ...
+    retry_after: int = 30  # seconds, told with 503; 0: the header is left out, as by Kannel
 
 
 @dataclass(frozen=True, slots=True)

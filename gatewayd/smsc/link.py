@@ -108,3 +108,59 @@ class Window:
 
     def deadline(self) -> float:
         return next((sent + self.timeout for sent, _ in self.waiting.values()), inf)
+
+
+class Pulse(Enum):
+    """What a keep-alive wants done."""
+
+    NOTHING = "nothing"
+    ASK = "ask"  # send a keep-alive request, and say so with `asked`
+    DEAD = "dead"  # too many went unanswered: the link is dead
+
+
+@dataclass(slots=True)
+class KeepAlive:
+    """When to ask the SMSC whether it is still there, and when to believe that it is not.
+
+    Asked `interval` seconds after the last PDU from the SMSC, or with `always` in any case; 0:
+    never. An answer, and any other PDU, may take `timeout` seconds; `limit` such waits in vain make
+    the link dead (0: never).
+    """
+
+    interval: float
+    timeout: float
+    limit: int
+    always: bool = False
+    heard: float = 0.0  # when the last PDU came
+    waiting: int = 0  # number of the request that waits for its answer; 0: none
+    asked_at: float = 0.0
+    missed: int = 0
+
+    def asked(self, number: int, now: float) -> None:
+        self.waiting = number
+        self.asked_at = now
+
+    def answered(self, number: int) -> bool:
+        """Whether `number` is the request that waited; then it waits no more."""
+        if number != self.waiting:
+            return False
+        self.waiting = self.missed = 0
+        return True
+
+    def check(self, now: float) -> Pulse:
+        if self.waiting and self.heard > self.asked_at:
+            self.waiting = self.missed = 0  # whatever came proves that the SMSC is there
+        if now < self.deadline():
+            return Pulse.NOTHING
+        if self.waiting and self.limit > 0:
+            self.missed += 1
+            if self.missed >= self.limit:
+                return Pulse.DEAD
+        return Pulse.ASK
+
+    def deadline(self) -> float:
+        if self.waiting and self.limit > 0:
+            return self.asked_at + self.timeout
+        if self.interval <= 0:
+            return inf
+        return (self.asked_at if self.always else max(self.heard, self.asked_at)) + self.interval

@@ -130,6 +130,13 @@ class Store(Protocol):
 
     def depths(self) -> Deferred[Sequence[Depth]]: ...
 
+    def prune(self, before_key: int, limit: int) -> Deferred[int]:
+        """End up to `limit` SENT and DONE items with keys below `before_key`.
+
+        For segments whose receipts never came. Fires with how many were ended: as many as `limit`
+        means that there may be more.
+        """
+
     def size(self) -> int:
         """Octets on disk; cheap, may be called at every scrape."""
 

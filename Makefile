@@ -1,0 +1,80 @@
+# The project's jobs. Needs git, make and Python >= 3.11 with venv; everything else is installed,
+# pinned by hash, into .venv by the first target that wants it. Paths are relative: a checkout may
+# lie anywhere, also under a name with spaces.
+
+SHELL := /bin/sh
+PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
+PY := .venv/bin/python
+STAMP := .venv/.installed
+PYTEST_JOBS ?= 2
+QUICK ?=
+KILLS ?= 50
+SECONDS ?= 120
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check lint format types imports replay bench torture constraints clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+setup: $(STAMP) ## .venv with the pinned packages and gatewayd itself
+
+$(STAMP): constraints-dev.txt setup.cfg pyproject.toml
+	@set -e; found=; for python in $${PYTHON:-$(PYTHONS)}; do \
+	  if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	  then found=$$python; break; fi; done; \
+	if [ -z "$$found" ]; then \
+	  echo "gatewayd needs Python 3.11 or later with venv (Debian: apt-get install python3-venv)" >&2; \
+	  exit 1; fi; \
+	"$$found" -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints-dev.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+run: $(STAMP) ## the gateway on conf/demo.yaml with a simulated SMSC and a demo platform (Ctrl-C ends it)
+	@exec .venv/bin/gatewayd demo
+
+test: $(STAMP) ## the whole quick test suite
+	$(PY) -m pytest -q -n $(PYTEST_JOBS)
+
+check: lint types imports replay test ## what CI runs: lint, types, import rules, Kannel's recorded cases, tests
+
+lint: $(STAMP) ## ruff: rules and layout
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+
+format: $(STAMP) ## ruff: mend what can be mended
+	$(PY) -m ruff check --fix
+	$(PY) -m ruff format
+
+types: $(STAMP) ## mypy, strict
+	$(PY) -m mypy
+
+imports: $(STAMP) ## the layers import only downwards
+	.venv/bin/lint-imports
+
+replay: $(STAMP) ## the recorded cases of Kannel 1.4.5, against the shares of tests/kannel/minimum.json
+	$(PY) tests/kannel/replay.py --target gatewayd --command ".venv/bin/gatewayd run -c {CONF}" \
+	  --minimum tests/kannel/minimum.json -qq $(REPLAY)
+
+bench: $(STAMP) ## rates and delays, beside Kannel where it is installed (QUICK=1: a shorter look)
+	$(PY) tests/bench/bench.py $(if $(QUICK),--quick) $(BENCH)
+
+torture: $(STAMP) ## kill -9 under load, again and again (KILLS=50 SECONDS=120)
+	$(PY) tests/live/torture.py --kills $(KILLS) --seconds $(SECONDS) $(TORTURE)
+
+# One resolver run for the daemon, one for everything, held to the first; no address of an index,
+# no path and no option of the machine that ran it may get into the files.
+PIP_COMPILE = CUSTOM_COMPILE_COMMAND="make constraints" $(PY) -m piptools compile --quiet \
+  --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links \
+  --no-emit-trusted-host --no-emit-options $(UPGRADE)
+
+constraints: $(STAMP) ## pin again after a change of setup.cfg (UPGRADE=--upgrade for newer versions)
+	$(PIP_COMPILE) --output-file constraints.txt setup.cfg
+	$(PIP_COMPILE) --extra dev --constraint constraints.txt --output-file constraints-dev.txt setup.cfg
+	@! grep -nE '^-|://|/(opt|root|home|tmp)/' constraints.txt constraints-dev.txt
+
+clean: ## everything that can be made again
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	  .import_linter_cache .coverage tests/bench/tools/bin tests/bench/work
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

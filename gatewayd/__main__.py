@@ -1,0 +1,5 @@
+"""`python -m gatewayd` is the command line."""
+
+from gatewayd.cli import main
+
+raise SystemExit(main())

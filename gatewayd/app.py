@@ -1,0 +1,462 @@
+"""The composition root: the only module that knows every other. Config in, running gateway out.
+
+Order of start: store, flows, binds, admin, sendsms last. Order of stop: sendsms first, then the
+binds (drained), the outboxes, the journal, the HTTP client, the store. Each step is waited for, all
+under one deadline.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from random import SystemRandom
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from gatewayd.config import ChannelConfig, Config, SmscConfig
+from gatewayd.control import Control
+from gatewayd.errors import ConfigError
+from gatewayd.flow.calls import MoBoxes
+from gatewayd.flow.dlr import DlrFlow, decode_parked
+from gatewayd.flow.exchange import Exchange
+from gatewayd.flow.journal import Journal
+from gatewayd.flow.keys import Keys, key_at
+from gatewayd.flow.lane import Lane
+from gatewayd.flow.mo import MoFlow, decode_part
+from gatewayd.flow.mt import MtFlow, decode
+from gatewayd.flow.outbox import Budget
+from gatewayd.flow.pump import Backlog, MtLane, PortState
+from gatewayd.flow.reports import ReportBoxes
+from gatewayd.flow.router import LaneState, Router
+from gatewayd.flow.services import Services
+from gatewayd.metrics import Histogram, Metrics
+from gatewayd.net.bind import Answer, BindService
+from gatewayd.net.connect import Connector
+from gatewayd.net.http_client import HttpClient
+from gatewayd.smsc.contract import Event, SessionOptions, load
+from gatewayd.store.contract import Item, Queue, Recovery, State
+from gatewayd.store.sqlite import SqliteStore
+from gatewayd.web.admin import Admin
+from gatewayd.web.intake import Intake
+from gatewayd.web.sendsms import SendSms
+
+SWEEP = 1.0  # seconds between looks at what may have waited too long
+PRUNE = 60.0  # seconds between looks for receipts that will never come
+PRUNE_ROWS = 10_000
+
+
+def fail_point(environ: Mapping[str, str]) -> Callable[[str], None]:
+    """What GATEWAYD_FAILPOINT=name:kill asks for: SIGKILL at the named step, for crash tests."""
+    name, _, action = environ.get("GATEWAYD_FAILPOINT", "").partition(":")
+    if not name or action != "kill":
+        return lambda step: None
+
+    def reached(step: str) -> None:
+        if step == name:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return reached
+
+
+def store_path(config: Config, environ: Mapping[str, str]) -> str:
+    """The store's file: as configured, else in $STATE_DIRECTORY, else in the working directory."""
+    if config.store.path:
+        return config.store.path
+    folder = environ.get("STATE_DIRECTORY", "").split(":")[0]
+    return str(Path(folder or ".") / "gatewayd.sqlite3")
+
+
+class Gateway(Service):
+    """One running gateway. `reactor` is the real one, or what tests make of it."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        config: Config,
+        reactor: Any,
+        *,
+        environ: Mapping[str, str],
+        wall: Callable[[], float] = time.time,
+        chance: Callable[[], float] | None = None,
+        on_end: Callable[[str], None] = lambda how: None,
+    ) -> None:
+        self.config = config
+        self.reactor = reactor
+        self.wall = wall
+        self.on_end = on_end  # "stop" or "restart", asked for by the admin
+        self._chance = chance or SystemRandom().random
+        self.started = wall()
+        self.began = reactor.seconds()
+        self.listeners: list[tuple[str, IListeningPort]] = []
+        self.intakes: dict[str, Intake] = {}
+        self._loops: list[LoopingCall] = []
+        self._stopping: Deferred[None] | None = None
+        self.loop_lag = 0.0
+        self._expected = 0.0
+        self.store = SqliteStore(
+            store_path(config, environ),
+            reactor.callFromThread,
+            failpoint=fail_point(environ),
+        )
+        recovery = self.store.open(config.store.memory_items)
+        self.keys = Keys(recovery.last_key, recovery.instance, wall)
+        self.journal = Journal(self.store, reactor)
+        self.backlog = Backlog()
+        self.http = HttpClient(
+            reactor,
+            per_origin=config.http.connections_out,
+            redirects=config.http.redirects,
+            proxy=config.http.proxy,
+        )
+        self._build(config)
+        self._recover(recovery)
+        self.sendsms: SendSms | None = None
+        self.control = Control(self)
+        self.metrics = Metrics(self.control.fill)
+
+    # -- composition -----------------------------------------------------------------------------
+
+    def _build(self, config: Config) -> None:
+        reactor, wall, chance = self.reactor, self.wall, self._chance
+        self.lanes = {smsc.name: self._lane(smsc) for smsc in config.smscs}
+        self.router = Router(
+            config.smscs,
+            lambda name: self.lanes[name].state,
+            lambda name: self.lanes[name].load,
+            chance,
+        )
+        budget = Budget(config.http.max_requests_out)
+        neutral = config.channels[0].retry if config.kannel and config.channels else None
+        defaults = ChannelConfig("", retry=neutral) if neutral else ChannelConfig("")
+        self.reports = ReportBoxes(
+            config,
+            self.keys,
+            self.journal,
+            reactor,
+            wall,
+            chance,
+            budget,
+            self.http.send,
+            self._claimer(Queue.DLR, self._report_box),
+            defaults,
+        )
+        self.dlr = DlrFlow(
+            config, self.keys, self.journal, self.reports, wall, self._look_up, self._siblings
+        )
+        self.mt = MtFlow(
+            config,
+            self.keys,
+            self.journal,
+            self.router,
+            self.lanes,
+            self.dlr,
+            wall,
+            chance,
+            lambda: self.backlog.waiting,
+        )
+        self.calls = MoBoxes(
+            config,
+            self.keys,
+            self.journal,
+            self.mt,
+            reactor,
+            wall,
+            chance,
+            budget,
+            self.http.send,
+            self._claimer(Queue.MO, self._mo_box),
+        )
+        self.mo = MoFlow(
+            config,
+            self.keys,
+            self.journal,
+            Services(config.channels),
+            wall,
+            self.calls.push,
+            self.calls.unserved,
+            lambda: len(self.calls),
+        )
+        self.exchange = Exchange(self.mt, self.mo, self.dlr)
+        self.binds: list[BindService] = []
+        self.latency: dict[str, Histogram] = {}
+        self._ports: dict[BindService, tuple[MtLane, PortState]] = {}
+        connector = Connector(reactor)
+        for smsc in config.smscs:
+            lane = self.lanes[smsc.name]
+            self.exchange.wire(lane)
+            protocol = load(smsc.protocol)
+            for bind in smsc.binds:
+                options = SessionOptions(smsc, bind, config.tlvs, wall, chance)
+                service = BindService(
+                    smsc,
+                    bind,
+                    partial(protocol.esme, options),
+                    partial(connector.endpoint, smsc),
+                    self,
+                    reactor,
+                    chance,
+                    smsc.smpp.unanswered_delivers,
+                )
+                self.binds.append(service)
+                self._ports[service] = (lane, lane.attach(service))
+
+    def _lane(self, smsc: SmscConfig) -> MtLane:
+        lane = Lane(
+            smsc.name,
+            decode,
+            self._claimer(Queue.MT, lambda name: self.lanes[name]),
+            self.config.store.memory_items,
+        )
+        return MtLane(
+            smsc, lane, self.backlog, self.journal, self.reactor, self.wall, self._chance
+        )
+
+    def _report_box(self, name: str) -> Any:
+        return self.reports.box(name)
+
+    def _mo_box(self, name: str) -> Any:
+        return self.calls.box(name)
+
+    def _claimer(
+        self, queue: Queue, owner: Callable[[str], Any]
+    ) -> Callable[[str, int, tuple[int, int]], None]:
+        """Reads more of a lane from the store, and pumps the lane when it is there."""
+
+        def claim(name: str, limit: int, after: tuple[int, int]) -> None:
+            def filled(items: Sequence[Item]) -> None:
+                holder = owner(name)
+                if holder is not None:
+                    holder.lane.fill(items, limit, self.reactor.seconds(), self.wall())
+                    holder.pump()
+
+            def failed(failure: object) -> None:
+                holder = owner(name)
+                if holder is not None:
+                    holder.lane.claim_failed()
+
+            self.store.claim(queue, name, limit, after).addCallbacks(filled, failed).addErrback(
+                lambda failure: self.log.failure("Reading a lane failed", failure)
+            )
+
+        return claim
+
+    def _look_up(self, name: str, then: Callable[[Item | None, bool], None]) -> None:
+        self.store.find([name]).addCallbacks(
+            lambda found: then(found.get(name), True), lambda failure: then(None, False)
+        ).addErrback(lambda failure: self.log.failure("After a look-up", failure))
+
+    def _siblings(self, first: int, total: int, then: Callable[[Sequence[Item]], None]) -> None:
+        self.store.siblings(first, total).addCallbacks(
+            then, lambda failure: then(())
+        ).addErrback(lambda failure: self.log.failure("After a look-up", failure))
+
+    def _recover(self, recovery: Recovery) -> None:
+        """Take up what the store held."""
+        now, wall = self.reactor.seconds(), self.wall()
+        heads: dict[tuple[int, str], list[Item]] = {}
+        for item in recovery.heads:
+            heads.setdefault((item.queue, item.lane), []).append(item)
+        uncertain = 0
+        for depth in recovery.depths:
+            found = heads.get((depth.queue, depth.lane), [])
+            if depth.queue == Queue.MT:
+                uncertain += sum(item.state == State.CLAIMED for item in found)
+                self._recover_lane(depth.lane, found, depth.waiting, now, wall)
+            elif depth.queue == Queue.MO:
+                mo_box = self.calls.box(depth.lane)
+                if mo_box is not None:
+                    mo_box.lane.recovered(found, depth.waiting, now, wall)
+                elif depth.waiting:
+                    self.log.warn(
+                        "{count} MO wait for channel {channel}, which is not configured any more",
+                        count=depth.waiting,
+                        channel=depth.lane,
+                    )
+            elif depth.queue == Queue.DLR:
+                self.reports.recovered(depth.lane, found, depth.waiting, now, wall)
+            elif depth.queue == Queue.PART:
+                for item in found:
+                    self.mo.recovered(decode_part(item.body))
+            elif depth.queue == Queue.PARKED:
+                for item in found:
+                    self.dlr.recovered(decode_parked(item.body))
+        waiting = sum(depth.waiting for depth in recovery.depths)
+        if waiting:
+            self.log.info(
+                "{waiting} messages were waiting, {uncertain} of them perhaps sent already",
+                waiting=waiting,
+                uncertain=uncertain,
+            )
+
+    def _recover_lane(
+        self, name: str, heads: Sequence[Item], waiting: int, now: float, wall: float
+    ) -> None:
+        lane = self.lanes.get(name)
+        if lane is None and len(self.lanes) == 1:
+            lane = next(iter(self.lanes.values()))  # the only one there is takes what is left
+        if lane is None:
+            if waiting:
+                self.log.warn(
+                    "{count} segments wait for SMSC {smsc}, which is not configured any more",
+                    count=waiting,
+                    smsc=name,
+                )
+            return
+        left = self.mt.recovered(lane.config.name, heads)
+        lane.recovered(left, waiting - len(heads) + len(left), now, wall)
+
+    # -- what binds tell (net.bind.Listener) -----------------------------------------------------
+
+    def events(self, bind: BindService, events: Sequence[Event], answer: Answer) -> None:
+        lane, state = self._ports[bind]
+        self.exchange.events(lane, state, events, answer)
+
+    def link_lost(self, bind: BindService, events: Sequence[Event]) -> None:
+        lane, state = self._ports[bind]
+        self.exchange.link_lost(lane, state, events)
+
+    def state_changed(self, bind: BindService) -> None:
+        """A bind came or went: where all binds of a lane are gone, others may take its messages."""
+        lane, _ = self._ports[bind]
+        if lane.state is not LaneState.BOUND and len(self.lanes) > 1:
+            self.mt.reroute(lane.config.name)
+
+    # -- life ------------------------------------------------------------------------------------
+
+    def startService(self) -> None:
+        Service.startService(self)
+        for bind in self.binds:
+            bind.startService()
+        for lane in self.lanes.values():
+            lane.pump()
+        self.reports.pump()
+        self.calls.pump()
+        self._loop(self._sweep, SWEEP)
+        self._loop(self._prune, PRUNE)
+        http = self.config.http
+        if http.admin is not None:
+            admin = Admin(http, self.control, self.reactor, self.metrics.render)
+            self._listen("admin", http.admin, Intake(http, {}, self.reactor, default=admin))
+        if http.sendsms is not None:
+            self.sendsms = SendSms(self.config, self.control.accept, self.wall)
+            routes = {http.sendsms_path: self.sendsms}
+            self._listen("sendsms", http.sendsms, Intake(http, routes, self.reactor))
+        self.log.info(
+            "gatewayd is up: {smscs} SMSCs, {binds} binds, sendsms {sendsms}, admin {admin}",
+            smscs=len(self.lanes),
+            binds=len(self.binds),
+            sendsms=self.address_of("sendsms"),
+            admin=self.address_of("admin"),
+        )
+
+    def address_of(self, name: str) -> str:
+        for found, port in self.listeners:
+            if found == name:
+                address: Any = port.getHost()
+                return f"{address.host}:{address.port}"
+        return "off"
+
+    def _listen(self, name: str, listener: Any, intake: Intake) -> None:
+        self.intakes[name] = intake
+        port = Connector(self.reactor).listen(listener, intake)
+        self.listeners.append((name, port))
+
+    def reload_lists(self) -> bool:
+        """Read the files of white and black lists again; False when one cannot be read."""
+        if self.sendsms is None:
+            return True
+        try:
+            self.sendsms.reload_lists()
+        except ConfigError as error:
+            self.log.error("Lists are not read: {reason}", reason=str(error))
+            return False
+        return True
+
+    def _loop(self, call: Callable[[], None], seconds: float) -> None:
+        loop = LoopingCall(call)
+        loop.clock = self.reactor
+        self._loops.append(loop)
+        loop.start(seconds, now=False).addErrback(
+            lambda failure: self.log.failure("A periodic task broke", failure)
+        )
+
+    def _sweep(self) -> None:
+        now = self.reactor.seconds()
+        if self._expected:
+            self.loop_lag = max(0.0, now - self._expected)
+        self._expected = now + SWEEP
+        for parked in self.dlr.sweep():
+            self.log.warn(
+                "A receipt of {smsc} matched no message: id {smsc_id}, {stat}",
+                smsc=parked.scope,
+                smsc_id=parked.receipt.smsc_id,
+                stat=parked.receipt.stat,
+            )
+        late = self.mo.sweep()
+        if late:
+            self.log.warn("{count} long MO handed on with parts missing", count=late)
+        self.control.tick(now)
+
+    def _prune(self) -> None:
+        before = key_at(self.wall() - self.config.store.receipt_days * 86400)
+        self.store.prune(before, PRUNE_ROWS).addErrback(
+            lambda failure: self.log.failure("Pruning failed", failure)
+        )
+
+    def stopService(self) -> Deferred[None]:
+        """Stop in order, within `limits.drain` seconds and a little. Stopping twice is harmless."""
+        if self._stopping is None:
+            Service.stopService(self)
+            self._stopping = Deferred.fromCoroutine(self._stop())
+        done: Deferred[None] = Deferred()
+
+        def pass_on(result: Any) -> Any:
+            done.callback(None)
+            return result
+
+        self._stopping.addBoth(pass_on)
+        return done
+
+    async def _stop(self) -> None:
+        for loop in self._loops:
+            if loop.running:
+                loop.stop()
+        for name, port in reversed(self.listeners):
+            await maybeDeferred(port.stopListening)
+            self.intakes[name].stop()
+        for lane in self.lanes.values():
+            lane.held = True
+            lane.stop_timer()
+        drained = DeferredList([bind.stopService() for bind in self.binds])
+        await self._within(drained, self.config.limits.drain)
+        for bind in self.binds:
+            bind.abort()
+        self.calls.stop()
+        self.reports.stop()
+        await self._within(self.journal.settled(), 5.0)
+        self.http.close()
+        await self.store.close()
+        self.log.info("gatewayd has stopped")
+
+    async def _within(self, deferred: Deferred[Any], seconds: float) -> None:
+        """Wait for `deferred`, but not longer than `seconds`."""
+        over: Deferred[None] = Deferred()
+        timer = self.reactor.callLater(seconds, over.callback, None)
+
+        def finished(result: Any) -> None:
+            if timer.active():
+                timer.cancel()
+                over.callback(None)
+
+        deferred.addBoth(finished)
+        await over

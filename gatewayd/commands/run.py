@@ -1,0 +1,111 @@
+"""`gatewayd run`: the daemon in the foreground."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+from typing import Any
+
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+
+from gatewayd import log
+from gatewayd.app import Gateway
+from gatewayd.commands import configuration
+from gatewayd.errors import ConfigError, GatewayError
+
+SWITCH_INTERVAL = 0.0005  # seconds; the store's thread must not wait long for the interpreter
+
+
+class Daemon:
+    """Runs one gateway after another: a restart makes a new one from the file as it is then."""
+
+    log = Logger()
+
+    def __init__(self, path: str, reactor: Any) -> None:
+        self._path = path
+        self._reactor = reactor
+        self._gateway: Gateway | None = None
+        self._threshold: log.Threshold | None = None
+        self.status = 0
+
+    def run(self) -> int:
+        """Blocks until the daemon ends; the exit code comes back."""
+        try:
+            config = configuration.read(self._path)
+        except ConfigError as error:
+            configuration.complain(error)
+            return 2
+        logging = config.logging
+        self._threshold = log.begin(logging.level, logging.format, logging.file)
+        for warning in config.warnings:
+            self.log.warn("{warning}", warning=warning)
+        try:
+            self._start(config)
+        except (GatewayError, CannotListenError, OSError) as error:
+            self.log.error("{reason}", reason=str(error))
+            return 1
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        gc.collect()
+        gc.freeze()
+        reactor = self._reactor
+        reactor.addSystemEventTrigger("before", "shutdown", self._stop)
+        if hasattr(signal, "SIGHUP"):
+            reactor.callWhenRunning(
+                signal.signal, signal.SIGHUP, lambda *_: reactor.callFromThread(self._reload)
+            )
+        reactor.run()
+        return self.status
+
+    def _start(self, config: Any) -> None:
+        gateway = Gateway(config, self._reactor, environ=os.environ, on_end=self._end)
+        if self._threshold is not None:
+            gateway.control.set_level = self._threshold.set
+        try:
+            gateway.startService()
+        except (CannotListenError, OSError):
+            gateway.store.close()
+            raise
+        self._gateway = gateway
+
+    def _stop(self) -> Any:
+        return self._gateway.stopService() if self._gateway is not None else None
+
+    def _end(self, how: str) -> None:
+        """The admin asked for an end."""
+        if how == "stop":
+            self._reactor.callLater(0, self._reactor.stop)
+        else:
+            self._reactor.callLater(0, self._reload, True)
+
+    def _reload(self, always: bool = False) -> None:
+        """SIGHUP: read the file again; a broken one changes nothing."""
+        try:
+            config = configuration.read(self._path)
+        except ConfigError as error:
+            for problem in error.problems:
+                self.log.error("{problem}", problem=str(problem))
+            self.log.error("The configuration is wrong; the old one stays")
+            return
+        gateway = self._gateway
+        if gateway is None or (config == gateway.config and not always):
+            self.log.info("The configuration has not changed")
+            return
+        self.log.info("Restarting with the configuration as it is now")
+        self._gateway = None
+
+        def stopped(_: object) -> None:
+            try:
+                self._start(config)
+            except (GatewayError, CannotListenError, OSError) as error:
+                self.log.error("{reason}", reason=str(error))
+                self.status = 1
+                self._reactor.stop()
+
+        gateway.stopService().addCallback(stopped)
+
+
+def run(path: str, reactor: Any) -> int:
+    return Daemon(path, reactor).run()

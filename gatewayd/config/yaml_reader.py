@@ -1,0 +1,269 @@
+"""Reads a YAML configuration into a `Config`, telling every mistake in it at once.
+
+Strategy: the text becomes a tree that keeps its lines (`yaml_nodes`); tables of keys walk it and
+parse each value (`yaml_keys`, `yaml_tables`); here the sections become dataclasses, and what needs
+more than one of them is checked (`validate`). A mistake is noted and reading goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from yaml.nodes import MappingNode
+
+from gatewayd.config import validate
+from gatewayd.config.model import (
+    NO_SECRET,
+    BindConfig,
+    BindMode,
+    ChannelConfig,
+    Config,
+    ReportPolicy,
+    Retry,
+    SmscConfig,
+    TlvConfig,
+    UserConfig,
+)
+from gatewayd.config.values import Problems
+from gatewayd.config.yaml_keys import (
+    Key,
+    Read,
+    Source,
+    Table,
+    Value,
+    blank_or,
+    demand,
+    fill,
+    is_section,
+    items,
+    merged,
+    present,
+    table,
+    text,
+)
+from gatewayd.config.yaml_nodes import MAX_FILE, Refused, compose, decode, line_of
+from gatewayd.config.yaml_tables import (
+    CHANNEL,
+    DEFAULTS,
+    SMSC,
+    TLV,
+    USER,
+)
+from gatewayd.config.yaml_values import numbers_of_prefix
+from gatewayd.errors import ConfigError, Problem
+
+# A receipt that overtakes the one before turns "delivered" back into "sent" on such platforms.
+_RAPIDPRO_REPORTS = ReportPolicy(spacing=1.0, drop_late=True)
+
+
+def read_yaml(path: str, environ: Mapping[str, str]) -> Config:
+    """The configuration in the YAML file `path`; `environ` is what `${NAME}` stands for.
+
+    What is allowed and yet doubtful is in `Config.warnings`.
+
+    Raises:
+        ConfigError: with every mistake found, in the order of the lines.
+    """
+    problems = Problems(path)
+    data, mode = _read(path)
+    try:
+        root = compose(decode(data))
+    except Refused as refused:
+        raise ConfigError([Problem(path, refused.line, "", str(refused))]) from None
+    if root is None:
+        raise ConfigError([Problem(path, 0, "", "holds no configuration")])
+    whole = Value(root, line_of(root), "", (), Source(problems, environ), {})
+    sections = fill(whole, _TOP) or {}
+    open_listener = sections.get("http", {}).pop("open_listener", "") == "i-know"
+    _close(sections.get("http", {}), "admin_allow_ip", "admin_deny_ip")
+    for name, (default, _keys) in DEFAULTS.items():
+        if name in sections:
+            sections[name] = merged(default, sections[name])
+    config = Config(source=path, **sections)
+    _check(config, problems, open_listener)
+    if mode & 0o077 and any("plain text" in warning for warning in problems.warnings):
+        problems.warn(0, "", f"holds passwords and is open to others (mode {mode:03o}); chmod 600")
+    return replace(config, warnings=problems.finish())
+
+
+def _read(path: str) -> tuple[bytes, int]:
+    try:
+        with open(path, "rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            return file.read(MAX_FILE + 1), mode
+    except OSError as error:
+        raise ConfigError([Problem(path, 0, "", f"cannot be read: {error.strerror}")]) from None
+    except ValueError:
+        raise ConfigError([Problem(path, 0, "", "is not a file name")]) from None
+
+
+def _check(config: Config, problems: Problems, open_listener: bool) -> None:
+    validate.check_names(config, problems)
+    validate.check_ports(config, problems)
+    validate.check_references(config, problems)
+    validate.check_doors(config, problems, open_listener=open_listener)
+    validate.check_catch_alls(config.channels, problems)
+    if config.store.path == ":memory:":
+        problems.warn_at(("store", "path"), "keeps messages in memory: a stop loses them")
+    if not config.smscs and not problems.found:
+        problems.warn(0, "smscs", "there is no SMSC: no message can leave")
+
+
+def _list_of(make: Callable[[Value, dict[str, Any]], object], keys: Table) -> Key:
+    """A key with a list of sections. What is wrong becomes an entry all the same.
+
+    So entries keep their number for the checks that follow; nobody else sees the result.
+    """
+
+    def read(value: Value) -> tuple[object, ...]:
+        if isinstance(value.node, MappingNode):
+            value.complain('is a section of keys; each entry of the list begins with "- "')
+            return ()
+        return tuple(make(each, fill(each, keys) or {}) for each in items(value))
+
+    return Key("", read, keys)
+
+
+def _smsc(value: Value, found: dict[str, Any]) -> SmscConfig:
+    demand(value, "id", "system-id")
+    hosts = present(value) & {"host", "hosts"} or _every_bind_has_host(found)
+    if not hosts and is_section(value):
+        value.complain("host is missing")
+    found.setdefault("id", "")
+    found.setdefault("name", found["id"])
+    _take_hosts(value, found)
+    _take_credentials(found)
+    binds = found.get("binds", (BindConfig("0"),))
+    found["binds"] = tuple(replace(bind, name=f"{found['name']}/{bind.name}") for bind in binds)
+    smsc = SmscConfig(**found)
+    for which in ("resend", "throttle", "reconnect"):
+        _check_retry(value, which, getattr(smsc, which))
+    return replace(smsc, status_name=status_name(smsc))
+
+
+def _every_bind_has_host(found: dict[str, Any]) -> bool:
+    binds = found.get("binds", ())
+    return bool(binds) and all(bind.host for bind in binds)
+
+
+def _take_hosts(value: Value, found: dict[str, Any]) -> None:
+    single = found.pop("host", None)
+    if single is not None and "hosts" in found:
+        value.complain("has host and hosts; exactly one is expected")
+    elif single is not None:
+        found["hosts"] = (single,)
+
+
+def _take_credentials(found: dict[str, Any]) -> None:
+    words = {field: found.pop(field) for field in _CREDENTIALS if field in found}
+    default = SmscConfig(name="", id="").smpp
+    found["smpp"] = replace(found.get("smpp", default), **words)
+
+
+_CREDENTIALS = ("system_id", "password", "system_type")
+
+
+def _check_retry(value: Value, which: str, retry: Retry) -> None:
+    if retry.cap < retry.first:
+        value.source.problems.error_at(
+            (*value.path, which), f"cap ({retry.cap:g} s) is below first ({retry.first:g} s)"
+        )
+
+
+def status_name(smsc: SmscConfig) -> str:
+    """How Kannel's status pages name an SMPP SMSC: transmit port / receive port; 0: none."""
+    host = smsc.hosts[0] if smsc.hosts else ""
+    transmit = receive = 0
+    for bind in smsc.binds:
+        host = host or bind.host
+        port = bind.port or smsc.port
+        if bind.mode is not BindMode.RECEIVER:
+            transmit = transmit or port
+        if bind.mode is not BindMode.TRANSMITTER:
+            receive = receive or port
+    options = smsc.smpp
+    return f"SMPP:{host}:{transmit}/{receive}:{options.system_id}:{options.system_type}"
+
+
+def _user(value: Value, found: dict[str, Any]) -> UserConfig:
+    demand(value, "username", "password")
+    _close(found, "allow_ip", "deny_ip")
+    return merged(UserConfig(username="", password=NO_SECRET), found)
+
+
+def _close(found: dict[str, Any], allow: str, deny: str) -> None:
+    """Who is named may come in, and nobody else.
+
+    By Kannel's rule, which the rest of the program follows, an address that neither list names is
+    let in; so an allow list alone is given a deny list of everybody.
+    """
+    if found.get(allow) and not found.get(deny):
+        found[deny] = ("*",)
+
+
+def _channel(value: Value, found: dict[str, Any]) -> ChannelConfig:
+    demand(value, "name")
+    format_ = found.get("format", "kannel")
+    _check_target(value, format_)
+    if "url" in found:
+        found.setdefault("post_url", found.pop("url"))
+        found.pop("url", None)
+    # A channel without keyword is the one people mean when they have one: it takes every MO.
+    words = ("keyword", "aliases", "keyword_regex")
+    found.setdefault("default", not any(found.get(word) for word in words))
+    policy = _RAPIDPRO_REPORTS if format_ == "rapidpro" else ReportPolicy()
+    found["reports"] = merged(policy, found.get("reports", {}))
+    channel = merged(ChannelConfig(name=""), found)
+    _check_retry(value, "retry", channel.retry)
+    return channel
+
+
+def _check_target(value: Value, format_: str) -> None:
+    """Exactly one thing is called, and it is of the kind that the format calls."""
+    own = ("url", *(target.replace("_", "-") for target in validate.TARGETS))
+    there = present(value)
+    given = [key for key in own if key in there]
+    if not is_section(value):
+        return
+    if not given:
+        wanted = "get-url or post-url" if format_ == "kannel" else "url"
+        value.complain(f"has nothing to call; {wanted} is missing")
+    elif len(given) > 1:
+        value.complain(f"has {' and '.join(given)}; exactly one is expected")
+    elif given == ["url"] and format_ == "kannel":
+        value.source.problems.error_at(
+            (*value.path, "url"), "is for format: rapidpro; format kannel has get-url and post-url"
+        )
+    elif given[0] not in ("url", "post-url") and format_ != "kannel":
+        value.source.problems.error_at(
+            (*value.path, given[0].replace("-", "_")),
+            f"is for format: kannel; format {format_} has url",
+        )
+
+
+def _tlv(value: Value, found: dict[str, Any]) -> TlvConfig:
+    demand(value, "name", "tag")
+    return merged(TlvConfig(name="", tag=0), found)
+
+
+def _once(keys: Table) -> Read:
+    """Reads a section that is there once, into the fields it gives."""
+    return lambda value: fill(value, keys) or {}
+
+
+_LISTS = {
+    "smscs": _list_of(_smsc, SMSC),
+    "users": _list_of(_user, USER),
+    "channels": _list_of(_channel, CHANNEL),
+    "tlvs": _list_of(_tlv, TLV),
+}
+
+_TOP = table(
+    **{field: key._replace(field=field) for field, key in _LISTS.items()},
+    **{field: Key(field, _once(keys), keys) for field, (_, keys) in DEFAULTS.items()},
+    unified_prefix=text(blank_or(numbers_of_prefix)),
+)

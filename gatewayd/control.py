@@ -1,0 +1,379 @@
+"""What an operator may see of and do to a running gateway: status, commands, metrics."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+from urllib.parse import quote_plus
+
+from gatewayd import __version__
+from gatewayd.flow.keys import stamp_of
+from gatewayd.flow.pump import MtLane
+from gatewayd.metrics import Scrape
+from gatewayd.model import Acceptance, Order, Segment, Verdict
+from gatewayd.net.bind import BindService
+from gatewayd.web.status import (
+    BindEntry,
+    LoadMeter,
+    SmscEntry,
+    Snapshot,
+    StoredMessage,
+    Traffic,
+)
+
+if TYPE_CHECKING:
+    from gatewayd.app import Gateway
+
+STATES = ("online", "connecting", "re-connecting", "disconnected", "dead")
+
+
+class Meters:
+    """The four counters of one SMSC, or of the whole gateway, with their rates."""
+
+    __slots__ = ("_then", "received_dlr", "received_sms", "sent_dlr", "sent_sms")
+
+    def __init__(self, now: float) -> None:
+        self.received_sms = LoadMeter(now)
+        self.received_dlr = LoadMeter(now)
+        self.sent_sms = LoadMeter(now)
+        self.sent_dlr = LoadMeter(now)
+
+    def update(self, now: float, sms_in: int, dlr_in: int, sms_out: int, dlr_out: int) -> None:
+        """Feed the totals counted so far."""
+        for meter, total in (
+            (self.received_sms, sms_in),
+            (self.received_dlr, dlr_in),
+            (self.sent_sms, sms_out),
+            (self.sent_dlr, dlr_out),
+        ):
+            if total > meter.total:
+                meter.add(now, total - meter.total)
+
+
+class Control:
+    """The commands of the admin listener and of `gatewayd ctl`, on one gateway."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        now = gateway.reactor.seconds()
+        self._meters = {smsc.name: Meters(now) for smsc in gateway.config.smscs}
+        self._all = Meters(now)
+        self.state = "running"
+        self._held: list[tuple[Order, Callable[[Acceptance], None]]] = []
+        self.set_level: Callable[[str], None] = lambda level: None
+
+    # -- sendsms ---------------------------------------------------------------------------------
+
+    def accept(self, order: Order, reply: Callable[[Acceptance], None]) -> None:
+        """Take an order, unless the gateway is suspended: then it waits for `resume`."""
+        if self.state == "suspended":
+            if len(self._held) < 1000:
+                self._held.append((order, reply))
+            else:
+                reply(Acceptance(Verdict.OVERLOADED, reason="suspended"))
+            return
+        self._gateway.mt.accept(order, reply)
+
+    # -- commands --------------------------------------------------------------------------------
+
+    def suspend(self) -> None:
+        self.state = "suspended"
+        self._gateway.exchange.open_for_mo = False
+        for lane in self._gateway.lanes.values():
+            lane.held = True
+
+    def isolate(self) -> None:
+        """Nothing comes in from SMSCs; MT go on."""
+        self.state = "isolated"
+        self._gateway.exchange.open_for_mo = False
+        self._go_on()
+
+    def resume(self) -> None:
+        self.state = "running"
+        self._gateway.exchange.open_for_mo = True
+        self._go_on()
+
+    def _go_on(self) -> None:
+        held, self._held = self._held, []
+        for order, reply in held:
+            self._gateway.mt.accept(order, reply)
+        for lane in self._gateway.lanes.values():
+            lane.held = False
+            lane.pump()
+
+    def shutdown(self) -> None:
+        self.state = "going down"
+        self._gateway.on_end("stop")
+
+    def restart(self, graceful: bool) -> None:
+        self.state = "going down"
+        self._gateway.on_end("restart")
+
+    def flush_dlr(self) -> None:
+        """Forget every message that waits for a receipt."""
+        self._gateway.dlr.forget()
+        self._gateway.store.prune(self._gateway.keys.take(), 1_000_000)
+
+    def log_level(self, level: int) -> None:
+        levels = ("debug", "info", "warning", "error")
+        self.set_level(levels[max(0, min(level, 3))])
+
+    def _named(self, smsc: str) -> list[MtLane]:
+        return [
+            lane
+            for lane in self._gateway.lanes.values()
+            if smsc == (lane.config.admin_id or lane.config.id)
+        ]
+
+    def _binds(self, lane: MtLane) -> list[BindService]:
+        return [bind for bind in self._gateway.binds if bind.smsc is lane.config]
+
+    def stop_smsc(self, smsc: str) -> bool:
+        lanes = [lane for lane in self._named(smsc) if not lane.stopped]
+        for lane in lanes:
+            lane.stopped = True
+            for bind in self._binds(lane):
+                bind.kill()
+        return bool(lanes)
+
+    def start_smsc(self, smsc: str) -> bool:
+        """Connect again what was stopped or refused for good."""
+        started = False
+        for lane in self._named(smsc):
+            binds = [bind for bind in self._binds(lane) if bind.dead]
+            if lane.stopped or binds:
+                started = True
+                lane.stopped = False
+                for bind in binds:
+                    bind.revive()
+                lane.pump()
+        return started
+
+    def add_smsc(self, smsc: str) -> bool:
+        """An SMSC that was removed comes back."""
+        lanes = [lane for lane in self._named(smsc) if lane.removed]
+        for lane in lanes:
+            lane.removed = lane.stopped = False
+            for bind in self._binds(lane):
+                bind.revive()
+        return bool(lanes)
+
+    def remove_smsc(self, smsc: str) -> bool:
+        """Stop it and leave it out of status pages."""
+        lanes = [lane for lane in self._named(smsc) if not lane.removed]
+        for lane in lanes:
+            lane.removed = lane.stopped = True
+            for bind in self._binds(lane):
+                bind.kill()
+        return bool(lanes)
+
+    def reload_lists(self) -> bool:
+        return self._gateway.reload_lists()
+
+    def remove_message(self, uuid: str) -> bool:
+        """Take a waiting message out of the queue and the store."""
+        key = self._gateway.keys.key(uuid)
+        if key is None:
+            return False
+        for lane in self._gateway.lanes.values():
+            if lane.discard(key):
+                return True
+        return False
+
+    def store_status(self) -> Sequence[StoredMessage]:
+        """The messages in memory that wait: Kannel shows what its store holds."""
+        gateway = self._gateway
+        found: list[StoredMessage] = []
+        for lane in gateway.lanes.values():
+            found += [self._stored(segment) for segment in lane.waiting(1000)]
+        return found
+
+    def _stored(self, segment: Segment) -> StoredMessage:
+        flags = f"{segment.mclass}:{segment.coding}:{segment.mwi}:{segment.compress}:"
+        when = time.gmtime(stamp_of(segment.id))
+        return StoredMessage(
+            id=self._gateway.keys.uuid(segment.id),
+            kind="MT-REPLY" if segment.reply else "MT-PUSH",
+            time=time.strftime("%Y-%m-%d %H:%M:%S", when),
+            sender=segment.source,
+            receiver=segment.destination,
+            smsc=segment.via or segment.smsc,
+            flags=flags + str(segment.dlr_mask or -1),
+            udh=segment.udh.hex(),
+            text=quote_plus(segment.payload),
+        )
+
+    # -- what can be seen ------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Feed the load meters; once a second is often enough for rates of a minute."""
+        gateway = self._gateway
+        for name, lane in gateway.lanes.items():
+            self._meters[name].update(
+                now, lane.received, lane.receipts, lane.accepted, lane.reported
+            )
+        self._all.update(
+            now,
+            gateway.mo.received,
+            gateway.dlr.receipts,
+            gateway.mt.sent,
+            gateway.dlr.made,
+        )
+
+    def snapshot(self) -> Snapshot:
+        gateway = self._gateway
+        now = gateway.reactor.seconds()
+        self.tick(now)
+        total = self._all
+        config = gateway.config
+        queued = gateway.backlog.waiting
+        return Snapshot(
+            state=self.state,
+            uptime=now - gateway.began,
+            received=_traffic(total.received_sms, now),
+            received_queued=len(gateway.calls),
+            sent=_traffic(total.sent_sms, now),
+            sent_queued=queued,
+            store_size=queued + len(gateway.calls) if config.store.kannel_storesize else -1,
+            dlr_received=_traffic(total.received_dlr, now),
+            dlr_sent=_traffic(total.sent_dlr, now),
+            dlr_queued=gateway.dlr.pending,
+            smscs=tuple(
+                self._smsc_entry(lane, now)
+                for lane in gateway.lanes.values()
+                if not lane.removed
+            ),
+            binds=tuple(
+                BindEntry(bind.name, bind.bound, "" if bind.bound else bind.reason)
+                for bind in gateway.binds
+            ),
+            problem="the store fails" if gateway.journal.failing else "",
+        )
+
+    def _smsc_entry(self, lane: MtLane, now: float) -> SmscEntry:
+        config = lane.config
+        meters = self._meters[config.name]
+        binds = self._binds(lane)
+        up = [bind for bind in binds if bind.bound]
+        if up:
+            status = f"online {int(now - min(bind.since for bind in up))}s"
+        else:
+            status = binds[0].status if binds else "dead"
+        return SmscEntry(
+            name=config.status_name or config.name,
+            id=config.id,
+            admin_id=config.admin_id,
+            status=status,
+            received_sms=_traffic(meters.received_sms, now),
+            received_dlr=_traffic(meters.received_dlr, now),
+            sent_sms=_traffic(meters.sent_sms, now),
+            sent_dlr=_traffic(meters.sent_dlr, now),
+            failed=lane.refusals,
+            queued=lane.load,
+        )
+
+    def fill(self, scrape: Scrape) -> None:
+        """Every series of gatewayd at this moment."""
+        gateway = self._gateway
+        now = gateway.reactor.seconds()
+        put = scrape.put
+        put("gatewayd_build", 1, __version__, platform.python_version())
+        put("gatewayd_start_time_seconds", gateway.started)
+        put("gatewayd_loop_lag_seconds", gateway.loop_lag)
+        for lane in gateway.lanes.values():
+            self._fill_lane(scrape, lane)
+        mt, mo, dlr = gateway.mt, gateway.mo, gateway.dlr
+        for result, value in (
+            ("accepted", mt.accepted),
+            ("unroutable", mt.unroutable),
+            ("overloaded", mt.overloaded),
+        ):
+            put("gatewayd_messages", value, "mt", result)
+        for result, value in (
+            ("received", mo.received),
+            ("joined", mo.joined),
+            ("refused", mo.refused),
+            ("forwarded", gateway.calls.sent),
+            ("failed", gateway.calls.failed),
+        ):
+            put("gatewayd_messages", value, "mo", result)
+        put("gatewayd_uncertain", mt.uncertain)
+        put("gatewayd_charset_lossy", mt.lossy)
+        put("gatewayd_text_cut", mt.cut)
+        put("gatewayd_mo_unrouted", mo.unrouted)
+        put("gatewayd_concat_parts", mo.parts_waiting)
+        put("gatewayd_concat_incomplete", mo.incomplete)
+        put("gatewayd_dlr_receipts", dlr.receipts)
+        put("gatewayd_dlr_reports", dlr.made)
+        put("gatewayd_dlr_unmatched", dlr.unmatched)
+        put("gatewayd_dlr_parked", dlr.parked)
+        put("gatewayd_dlr_pending", dlr.pending)
+        self._fill_forwards(scrape)
+        put("gatewayd_store_commits", gateway.journal.commits)
+        put("gatewayd_store_commit_seconds", gateway.journal.commit_seconds)
+        put("gatewayd_store_bytes", gateway.store.size())
+        put("gatewayd_store_failing", float(gateway.journal.failing))
+        for name, intake in gateway.intakes.items():
+            put("gatewayd_http_connections", intake.connections, name)
+            codes: Counter[int] = Counter()
+            for (_, code), count in intake.answered.items():
+                codes[code] += count
+            for code, count in sorted(codes.items()):
+                put("gatewayd_http_requests", count, name, str(code))
+        self.tick(now)
+
+    def _fill_lane(self, scrape: Scrape, lane: MtLane) -> None:
+        put = scrape.put
+        smsc = lane.config.name
+        binds = self._binds(lane)
+        put("gatewayd_smsc_up", float(any(bind.bound for bind in binds)), smsc)
+        put("gatewayd_queue_messages", lane.load, "mt", smsc)
+        for result, value in (
+            ("submitted", lane.submitted),
+            ("accepted", lane.accepted),
+            ("refused", lane.refusals),
+            ("received", lane.received),
+            ("receipts", lane.receipts),
+        ):
+            put("gatewayd_segments", value, smsc, result)
+        put("gatewayd_throttled", lane.throttles, smsc)
+        scrape.put_histogram("gatewayd_submit_latency_seconds", lane.latency, smsc)
+        for bind in binds:
+            name = bind.name
+            put("gatewayd_bind_up", float(bind.bound), smsc, name)
+            for state in STATES:
+                put("gatewayd_bind_state", float(bind.status == state), smsc, name, state)
+            put("gatewayd_bind_connects", bind.connects, smsc, name)
+            put("gatewayd_bind_losses", bind.losses, smsc, name)
+            put("gatewayd_window_in_flight", bind.in_flight, smsc, name)
+            put("gatewayd_window_size", bind.config.window or lane.config.window, smsc, name)
+            put("gatewayd_enquire_link_rtt_seconds", bind.round_trip, smsc, name)
+            for what, count in bind.notes.items():
+                put("gatewayd_bind_notes", count, smsc, name, what)
+
+    def _fill_forwards(self, scrape: Scrape) -> None:
+        put = scrape.put
+        gateway = self._gateway
+        for kind, boxes in (("mo", gateway.calls), ("dlr", gateway.reports)):
+            put("gatewayd_forward_attempts", boxes.attempts, kind)
+            put("gatewayd_forward_results", boxes.sent, kind, "done")
+            put("gatewayd_forward_results", boxes.failed, kind, "failed")
+        put("gatewayd_forward_results", gateway.reports.dropped, "dlr", "dropped")
+        for name, box in gateway.calls.boxes.items():
+            put("gatewayd_queue_messages", len(box), "mo", name)
+            put("gatewayd_forward_failing", box.failures, name)
+        channels = {channel.name for channel in gateway.config.channels}
+        others = 0
+        for name, reports in gateway.reports.boxes.items():
+            if name in channels:
+                put("gatewayd_queue_messages", len(reports), "dlr", name)
+            else:  # a host from a dlr-url: no label from traffic
+                others += len(reports)
+        put("gatewayd_queue_messages", others, "dlr", "other")
+
+
+def _traffic(meter: LoadMeter, now: float) -> Traffic:
+    return Traffic(meter.total, meter.loads(now))

@@ -1,0 +1,184 @@
+"""MO on their way to the platforms: one outbox per channel, and the replies that come back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from gatewayd.config import ChannelConfig, Config
+from gatewayd.flow.journal import Journal
+from gatewayd.flow.keys import Keys
+from gatewayd.flow.lane import Lane
+from gatewayd.flow.limiter import Backoff, exhausted, pause_after
+from gatewayd.flow.mo import decode, encode
+from gatewayd.flow.mt import MtFlow
+from gatewayd.flow.outbox import Budget, Done, Outbox
+from gatewayd.model import HttpAnswer, Mo, Outcome
+from gatewayd.platforms.contract import HttpCall, PlatformFormat, load
+from gatewayd.platforms.replies import local_reply, reply_to, request_failed
+from gatewayd.store.contract import Change, Item, Queue, State, Work
+
+LOCAL = HttpAnswer(200)  # a channel that answers by itself: text, file
+
+
+class MoBoxes:
+    """All outboxes of MO, and what becomes of the platform's answers."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        config: Config,
+        keys: Keys,
+        journal: Journal,
+        mt: MtFlow,
+        clock: IReactorTime,
+        wall: Callable[[], float],
+        chance: Callable[[], float],
+        budget: Budget,
+        send: Callable[[HttpCall, Done], None],
+        claim: Callable[[str, int, tuple[int, int]], None],
+    ) -> None:
+        self._http = config.http
+        self._keys = keys
+        self._journal = journal
+        self._mt = mt
+        self._clock = clock
+        self._wall = wall
+        self._chance = chance
+        self._send = send
+        self._tries: dict[int, int] = {}
+        self._channels = {channel.name: channel for channel in config.channels}
+        self._formats: dict[str, PlatformFormat] = {}
+        self._cap = config.store.memory_items
+        self._claim = claim
+        self._budget = budget
+        self.boxes: dict[str, Outbox[Mo]] = {}
+        self.sent = self.failed = self.attempts = self.replies = 0
+
+    def __len__(self) -> int:
+        return sum(map(len, self.boxes.values()))
+
+    def box(self, name: str) -> Outbox[Mo] | None:
+        """The outbox of a channel; None when there is no such channel (any more)."""
+        box = self.boxes.get(name)
+        channel = self._channels.get(name)
+        if box is None and channel is not None:
+            limited = channel.retry.times >= 0
+            box = self.boxes[name] = Outbox(
+                Lane(name, decode, self._claim, self._cap),
+                call=self._call,
+                settle=self._settle,
+                clock=self._clock,
+                budget=self._budget,
+                parallel=channel.parallel,
+                chain=(lambda mo: mo.source) if channel.ordered else None,
+                probing=None if limited else Backoff(channel.retry, self._chance),
+            )
+        return box
+
+    def push(self, mo: Mo) -> None:
+        """Take an MO that is on disk towards its channel."""
+        box = self.box(mo.channel)
+        if box is None:
+            work = self._dead_letter(mo, 0)
+            work.ends.append(mo.id)
+            self._journal.add(work)
+            return
+        box.push(mo)
+        box.pump()
+
+    def unserved(self, mo: Mo) -> tuple[Work, Callable[[], None]]:
+        """No channel takes it: the phone is told so if that is configured, else it is set aside."""
+        if not self._http.reply_request_failed:
+            return self._dead_letter(mo, 0), _nothing
+        composed = self._mt.compose(request_failed(mo, self._http))
+        return composed.work, partial(self._mt.hand, composed)
+
+    def replay(self, mo: Mo) -> None:
+        """Bring a dead letter back to life; its row as a dead letter has been replaced."""
+        self._tries.pop(mo.id, None)
+        self.push(mo)
+
+    def _dead_letter(self, mo: Mo, tries: int) -> Work:
+        item = Item(Queue.DEAD, self._keys.take(), f"mo/{mo.channel}", encode(mo), tries=tries)
+        return Work(puts=[item])
+
+    def _call(self, mo: Mo, done: Done) -> None:
+        self.attempts += 1
+        channel = self._channels[mo.channel]
+        if not (channel.get_url or channel.post_url or channel.post_xml):
+            done(LOCAL)
+            return
+        self._send(self._format(channel).mo(mo, channel, self._keys.uuid(mo.id)), done)
+
+    def _settle(self, mo: Mo, answer: HttpAnswer) -> float | None:
+        channel = self._channels[mo.channel]
+        local = answer is LOCAL
+        outcome = Outcome.DONE if local else self._format(channel).mo_verdict(answer)
+        if outcome is Outcome.DONE:
+            self.sent += 1
+            self._end(mo, channel, Work(ends=[mo.id]), None if local else answer)
+            return None
+        tries = self._tries[mo.id] = self._tries.get(mo.id, 0) + 1
+        retry = channel.retry
+        if outcome is Outcome.DEAD or exhausted(retry, tries, self._wall() - mo.time):
+            self.failed += 1
+            self.log.warn(
+                "MO {message_id} not taken by {channel}: {status} {reason}",
+                message_id=self._keys.uuid(mo.id),
+                channel=channel.name,
+                status=answer.status,
+                reason=answer.error,
+            )
+            work = self._dead_letter(mo, tries) if retry.dead_letters else Work()
+            work.ends.append(mo.id)
+            self._end(mo, channel, work, answer)
+            return None
+        pause = pause_after(retry, tries, self._chance)
+        self._journal.add(Work(changes=[Change(mo.id, State.WAITING, self._wall() + pause, tries)]))
+        return pause
+
+    def _end(self, mo: Mo, channel: ChannelConfig, work: Work, answer: HttpAnswer | None) -> None:
+        """Finish the MO; the reply to the phone, if any, is kept in the same work."""
+        self._tries.pop(mo.id, None)
+        if answer is None:
+            order = local_reply(mo, channel, self._http, self._keys.uuid(mo.id))
+        else:
+            order = reply_to(mo, channel, answer, self._http, self._wall())
+        if order is None:
+            self._journal.add(work)
+            return
+        self.replies += 1
+        composed = self._mt.compose(order)
+        work.add(composed.work)
+
+        def kept(ok: bool) -> None:
+            if ok:
+                self._mt.hand(composed)
+            else:
+                self._journal.add(work, kept)
+
+        self._journal.add(work, kept)
+
+    def _format(self, channel: ChannelConfig) -> PlatformFormat:
+        found = self._formats.get(channel.format)
+        if found is None:
+            found = self._formats[channel.format] = load(channel.format)
+        return found
+
+    def pump(self) -> None:
+        """Begin with what was recovered."""
+        for box in self.boxes.values():
+            box.pump()
+
+    def stop(self) -> None:
+        for box in self.boxes.values():
+            box.stop()
+
+
+def _nothing() -> None:
+    """Nothing to do once it is kept."""

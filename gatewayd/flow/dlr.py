@@ -1,0 +1,460 @@
+"""The way of a DLR: from what the SMSC says of segments to one report per message and status.
+
+A message of several segments is folded: 8 once all are accepted, 1 once all are delivered, 2 or 16
+at the first that failed, 4 once. A segment's row ends when its part of the story does, so after a
+restart a missing row means "went well".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from msgspec import json
+
+from gatewayd.config import Config
+from gatewayd.flow.keys import Keys
+from gatewayd.model import Parked, Receipt, Report, Segment
+from gatewayd.store.contract import Change, Item, Queue, State, Work
+
+encode_report = json.Encoder().encode
+decode_report = json.Decoder(Report).decode
+decode_parked = json.Decoder(Parked).decode
+_encode = json.Encoder().encode
+_decode = json.Decoder(Segment).decode
+
+Answer = Callable[[bool], None]
+
+RECEIPTS = 1 | 2 | 4 | 32  # mask bits that only the SMSC's receipts can serve
+FINAL = 1 | 2 | 32
+REJECTED = 16 | 2  # either bit asks for the report of a refused submit
+PENDING = 100_000  # segments waiting for receipts that are kept in memory
+FINISHED = 10_000  # names whose last receipt is being committed
+
+
+class Log(Protocol):
+    def add(self, work: Work, then: Callable[[bool], None] | None = None) -> None: ...
+
+
+class Reports(Protocol):
+    def push(self, report: Report) -> None:
+        """Take a report that is on disk towards its platform."""
+
+    def lane_of(self, report: Report) -> str:
+        """The lane the report waits in."""
+
+
+class Fold:
+    """What is known of a message of several segments."""
+
+    __slots__ = ("accepted", "buffered", "delivered", "first_id", "open", "total")
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.accepted: set[int] = set()
+        self.delivered: set[int] = set()
+        self.buffered = False
+        self.first_id = ""
+        self.open: dict[int, Segment] = {}  # segments without a final word, by index
+
+
+class DlrFlow:
+    """Turns answers and receipts into reports.
+
+    `look_up(name, then)` reads the segment that carries a name from the store; `siblings(first,
+    total, then)` the rows of a message that are left. Both call back later.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        keys: Keys,
+        journal: Log,
+        reports: Reports,
+        wall: Callable[[], float],
+        look_up: Callable[[str, Callable[[Item | None, bool], None]], None],
+        siblings: Callable[[int, int, Callable[[Sequence[Item]], None]], None],
+    ) -> None:
+        self._keys = keys
+        self._journal = journal
+        self._reports = reports
+        self._wall = wall
+        self._look_up = look_up
+        self._siblings = siblings
+        self._ids = {smsc.name: smsc.id for smsc in config.smscs}
+        self._first_only = {
+            smsc.name for smsc in config.smscs if smsc.smpp.receipts_for == "first"
+        }
+        self._hold = config.limits.parked_receipt
+        self._parked_limit = 1000 * max(1, sum(len(smsc.binds) for smsc in config.smscs))
+        self._pending: dict[str, Segment] = {}
+        self._finished: dict[str, None] = {}
+        self._parked: dict[str, list[Parked]] = {}
+        self._parked_count = 0
+        self._folds: dict[int, Fold] = {}
+        self._began = keys.take()
+        self.receipts = self.unmatched = self.made = 0
+
+    # -- what the SMSC said of a submit ----------------------------------------------------------
+
+    def opened(self, segments: Sequence[Segment]) -> None:
+        """A new message of several segments that wants reports is on its way."""
+        fold = self._folds[segments[0].message] = Fold(len(segments))
+        fold.open = {segment.index: segment for segment in segments}
+
+    def submitted(self, segment: Segment, meta: str) -> None:
+        """The SMSC took the segment and named it."""
+        if not segment.dlr_mask:
+            self._journal.add(Work(ends=[segment.id]))
+            return
+        if segment.total > 1:
+            self._with_fold(segment, lambda fold: self._part_submitted(fold, segment))
+            return
+        work = Work()
+        named = self._name(segment, work)
+        report = None
+        if segment.dlr_mask & 8:
+            report = self._report(segment, 8, "ACK/", f"{segment.meta}{meta}")
+        self._keep(work, report)
+        if named:
+            self._named(named, segment)
+
+    def rejected(self, segment: Segment, reason: str) -> None:
+        """The segment will not be submitted (again): `reason` goes behind "NACK/"."""
+        if segment.total > 1 and segment.dlr_mask:
+            self._with_fold(segment, lambda fold: self._part_rejected(fold, segment, reason))
+            return
+        work = Work(ends=[segment.id])
+        report = None
+        if segment.dlr_mask & REJECTED:
+            meta = segment.meta + ("?smpp_resp?" if segment.via else "")
+            report = self._report(segment, 16, f"NACK/{reason}", meta)
+        self._keep(work, report)
+
+    def wants_rejection(self, segment: Segment) -> bool:
+        return bool(segment.dlr_mask & REJECTED)
+
+    def unroutable(self, segment: Segment, reason: str) -> None:
+        """Nobody takes the message; it was never kept."""
+        if segment.dlr_mask & REJECTED:
+            self._keep(Work(), self._report(segment, 16, f"NACK/{reason}", segment.meta))
+
+    def _name(self, segment: Segment, work: Work) -> str:
+        """Put into `work` that the segment waits for its receipt, or that it is done."""
+        wanted = segment.dlr_mask & RECEIPTS and segment.smsc_id
+        if not wanted or (segment.index and segment.via in self._first_only):
+            work.ends.append(segment.id)
+            return ""
+        name = f"{self._ids.get(segment.via, segment.via)}/{segment.smsc_id}"
+        work.changes.append(Change(segment.id, State.SENT, 0.0, segment.tries, name))
+        return name
+
+    def revive(self, item: Item) -> Segment:
+        """A segment as its row tells: the name holds what the SMSC called it, the lane who."""
+        segment = _decode(item.body)
+        segment.via = item.lane
+        if item.name:
+            segment.smsc_id = item.name[len(self._ids.get(item.lane, item.lane)) + 1 :]
+        return segment
+
+    def _named(self, name: str, segment: Segment) -> None:
+        pending = self._pending
+        pending[name] = segment
+        if len(pending) > PENDING:
+            del pending[next(iter(pending))]
+        if self._parked and name in self._parked:
+            for parked in self._parked.pop(name):
+                self._parked_count -= 1
+                self._settle(name, segment, parked.receipt, _ignore, ends=[parked.id])
+
+    # -- messages of several segments ------------------------------------------------------------
+
+    def _with_fold(self, segment: Segment, then: Callable[[Fold], None]) -> None:
+        """Call `then` with the message's fold, made again from the store after a restart."""
+        message = segment.message
+        fold = self._folds.get(message)
+        if fold is not None:
+            then(fold)
+            return
+
+        def found(left: Sequence[Item]) -> None:
+            fold = self._folds.get(message)
+            if fold is None:
+                fold = self._folds[message] = Fold(segment.total)
+                fold.open = {other.index: other for other in map(self.revive, left)}
+                fold.open[segment.index] = segment
+                gone = set(range(segment.total)) - set(fold.open)
+                fold.accepted = gone | {i for i, other in fold.open.items() if other.smsc_id}
+                fold.accepted.discard(segment.index)
+                if segment.via not in self._first_only:
+                    fold.delivered = gone
+                fold.first_id = fold.open[0].smsc_id if 0 in fold.open else ""
+            then(fold)
+
+        self._siblings(message, segment.total, found)
+
+    def _part_submitted(self, fold: Fold, segment: Segment) -> None:
+        work = Work()
+        fold.accepted.add(segment.index)
+        if not segment.index:
+            fold.first_id = segment.smsc_id
+        if not segment.dlr_mask:  # a sibling failed; the story is told
+            work.ends.append(segment.id)
+            self._drop(fold, segment)
+            self._keep(work, None)
+            return
+        named = self._name(segment, work)
+        if not named:
+            fold.open.pop(segment.index, None)
+        report = None
+        if len(fold.accepted) == fold.total and segment.dlr_mask & 8:
+            report = self._report(segment, 8, "ACK/", segment.meta, fold.first_id)
+        if not fold.open:
+            self._folds.pop(segment.message, None)
+        self._keep(work, report)
+        if named:
+            self._named(named, segment)
+
+    def _part_rejected(self, fold: Fold, segment: Segment, reason: str) -> None:
+        first_only = segment.via in self._first_only
+        work = Work(ends=[segment.id])
+        report = None
+        if segment.dlr_mask & REJECTED:
+            text = "NACK/" if first_only else f"NACK/{reason}"
+            report = self._report(segment, 16, text, segment.meta, fold.first_id)
+        self._close(fold, segment, work)
+        self._keep(work, report)
+
+    def _close(self, fold: Fold, segment: Segment, work: Work) -> None:
+        """The message failed: nothing more is told of it, though its other segments go on."""
+        fold.open.pop(segment.index, None)
+        for other in list(fold.open.values()):
+            other.dlr_mask = 0
+            if other.smsc_id:
+                work.ends.append(other.id)
+                self._pending.pop(f"{self._ids.get(other.via, other.via)}/{other.smsc_id}", None)
+                del fold.open[other.index]
+            else:
+                work.changes.append(
+                    Change(other.id, State.WAITING, 0.0, other.tries, None, _encode(other))
+                )
+        if not fold.open:
+            self._folds.pop(segment.message, None)
+
+    def _drop(self, fold: Fold, segment: Segment) -> None:
+        fold.open.pop(segment.index, None)
+        if not fold.open:
+            self._folds.pop(segment.message, None)
+
+    # -- receipts --------------------------------------------------------------------------------
+
+    def receipted(self, scope: str, receipt: Receipt, answer: Answer) -> None:
+        """A receipt came from SMSC `scope`; `answer(True)` once it is stored or judged useless."""
+        self.receipts += 1
+        if not receipt.status:
+            answer(True)
+            return
+        name = f"{scope}/{receipt.smsc_id}"
+        segment = self._pending.get(name)
+        if segment is not None:
+            self._settle(name, segment, receipt, answer)
+        elif name in self._finished:
+            self.unmatched += 1
+            self._journal.add(Work(), answer)
+        else:
+            self._look_up(name, lambda found, ok: self._found(scope, name, receipt, answer, found, ok))
+
+    def _found(
+        self,
+        scope: str,
+        name: str,
+        receipt: Receipt,
+        answer: Answer,
+        item: Item | None,
+        ok: bool,
+    ) -> None:
+        segment = self._pending.get(name)
+        if segment is None and item is not None:
+            segment = self.revive(item)
+        if not ok:
+            answer(False)
+        elif name in self._finished:
+            self.unmatched += 1
+            answer(True)
+        elif segment is not None:
+            self._settle(name, segment, receipt, answer)
+        else:
+            self._park(scope, name, receipt, answer)
+
+    def _park(self, scope: str, name: str, receipt: Receipt, answer: Answer) -> None:
+        """It may have overtaken the answer to its submit: hold it for a while."""
+        if not receipt.smsc_id or self._parked_count >= self._parked_limit or self._hold <= 0:
+            self.unmatched += 1
+            answer(True)
+            return
+        parked = Parked(self._keys.take(), scope, receipt, self._wall() + self._hold)
+        self._parked.setdefault(name, []).append(parked)
+        self._parked_count += 1
+        item = Item(Queue.PARKED, parked.id, scope, _encode(parked), due=parked.until)
+        self._journal.add(Work(puts=[item]), answer)
+
+    def recovered(self, parked: Parked) -> None:
+        """A receipt was waiting when the gateway stopped."""
+        self._parked.setdefault(f"{parked.scope}/{parked.receipt.smsc_id}", []).append(parked)
+        self._parked_count += 1
+
+    def sweep(self) -> list[Parked]:
+        """Give up receipts that have waited long enough; they come back, to be logged."""
+        now = self._wall()
+        late = [p for waiting in self._parked.values() for p in waiting if p.until <= now]
+        for parked in late:
+            name = f"{parked.scope}/{parked.receipt.smsc_id}"
+            left = [other for other in self._parked[name] if other is not parked]
+            if left:
+                self._parked[name] = left
+            else:
+                del self._parked[name]
+            self._parked_count -= 1
+            self.unmatched += 1
+            self._journal.add(Work(ends=[parked.id]))
+        return late
+
+    def forget(self) -> None:
+        """Wait for no receipt any more."""
+        self._pending.clear()
+        self._folds.clear()
+
+    @property
+    def parked(self) -> int:
+        return self._parked_count
+
+    @property
+    def pending(self) -> int:
+        """Segments in memory that wait for a receipt."""
+        return len(self._pending)
+
+    def _settle(
+        self,
+        name: str,
+        segment: Segment,
+        receipt: Receipt,
+        answer: Answer,
+        ends: Sequence[int] = (),
+    ) -> None:
+        if segment.total > 1 and segment.via not in self._first_only:
+            self._with_fold(
+                segment, lambda fold: self._part_settled(fold, name, segment, receipt, answer, ends)
+            )
+            return
+        work = Work(ends=list(ends))
+        if receipt.status & FINAL:
+            self._finish(name, segment, work)
+        report = None
+        if receipt.status & segment.dlr_mask:
+            report = self._receipt_report(segment, receipt, receipt.status, segment.smsc_id)
+        self._keep(work, report, self._or_undo(name, segment, receipt, answer))
+
+    def _part_settled(
+        self,
+        fold: Fold,
+        name: str,
+        segment: Segment,
+        receipt: Receipt,
+        answer: Answer,
+        ends: Sequence[int],
+    ) -> None:
+        work = Work(ends=list(ends))
+        status = receipt.status
+        mask = segment.dlr_mask
+        report = None
+        if status & FINAL:
+            self._finish(name, segment, work)
+            if status & 1:
+                fold.delivered.add(segment.index)
+                fold.open.pop(segment.index, None)
+                if len(fold.delivered) == fold.total:
+                    self._folds.pop(segment.message, None)
+                    if mask & 1:
+                        report = self._receipt_report(segment, receipt, 1, fold.first_id)
+            else:
+                if status & mask:
+                    report = self._receipt_report(segment, receipt, status, fold.first_id)
+                self._close(fold, segment, work)
+        elif status & mask and not fold.buffered:
+            fold.buffered = True
+            report = self._receipt_report(segment, receipt, status, fold.first_id)
+        self._keep(work, report, self._or_undo(name, segment, receipt, answer))
+
+    def _finish(self, name: str, segment: Segment, work: Work) -> None:
+        """No further receipt on this name counts."""
+        self._pending.pop(name, None)
+        finished = self._finished
+        finished[name] = None
+        if len(finished) > FINISHED:
+            del finished[next(iter(finished))]
+        work.ends.append(segment.id)
+
+    def _or_undo(self, name: str, segment: Segment, receipt: Receipt, answer: Answer) -> Answer:
+        def kept(ok: bool) -> None:
+            if not ok and receipt.status & FINAL:  # the SMSC will send it again
+                self._finished.pop(name, None)
+                self._pending[name] = segment
+            answer(ok)
+
+        return kept
+
+    # -- reports ---------------------------------------------------------------------------------
+
+    def _receipt_report(self, segment: Segment, receipt: Receipt, status: int, first: str) -> Report:
+        """Kannel's callback for a receipt forgets the message's meta-data, account and binfo."""
+        meta = f"?orig_msg?dlr_mask={segment.dlr_mask}&{receipt.meta}"
+        report = self._report(segment, status, receipt.text, None, first)
+        report.meta = meta
+        return report
+
+    def _report(
+        self, segment: Segment, status: int, text: str, meta: str | None, smsc_id: str = ""
+    ) -> Report:
+        receipt = meta is None
+        return Report(
+            id=self._keys.take(),
+            message=segment.message or segment.id,
+            status=status,
+            url=segment.dlr_url,
+            smsc=self._ids.get(segment.via, segment.smsc),
+            smsc_id=smsc_id or segment.smsc_id,
+            text=text,
+            source=segment.source,
+            destination=segment.destination,
+            user=segment.user,
+            account="" if receipt else segment.account,
+            binfo="" if receipt else segment.binfo,
+            meta=f"{meta}?orig_msg?dlr_mask={segment.dlr_mask}&",
+            charset=segment.charset,
+            time=self._wall(),
+            channel=segment.channel,
+        )
+
+    def _keep(self, work: Work, report: Report | None, then: Answer | None = None) -> None:
+        if report is None:
+            self._journal.add(work, then)
+            return
+        self.made += 1
+        lane = self._reports.lane_of(report)
+        work.puts.append(Item(Queue.DLR, report.id, lane, encode_report(report)))
+
+        def kept(ok: bool) -> None:
+            if ok:
+                self._reports.push(report)
+                if then is not None:
+                    then(True)
+            elif then is not None:
+                then(False)
+            else:  # nobody else would try again
+                self._journal.add(work, kept)
+
+        self._journal.add(work, kept)
+
+
+def _ignore(ok: bool) -> None:
+    """A parked receipt was answered when it came."""

@@ -1,0 +1,129 @@
+"""Between binds and flows: what a bind tells goes to the flow that it concerns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from twisted.logger import Logger
+
+from gatewayd.flow.dlr import DlrFlow
+from gatewayd.flow.mo import MoFlow
+from gatewayd.flow.mt import MtFlow
+from gatewayd.flow.pump import MtLane, PortState
+from gatewayd.model import Outcome, Segment
+from gatewayd.smsc.contract import (
+    Alive,
+    BindRefused,
+    Bound,
+    Closing,
+    Event,
+    Noted,
+    Received,
+    Receipted,
+    Submitted,
+    SubmitFailed,
+    Unanswered,
+)
+
+Answer = Callable[[int, Outcome], None]
+
+
+class Exchange:
+    """Wires the lanes of SMSCs to the three flows.
+
+    `open_for_mo` is false while the gateway is suspended or isolated: then the SMSC keeps its MO.
+    """
+
+    log = Logger()
+
+    def __init__(self, mt: MtFlow, mo: MoFlow, dlr: DlrFlow) -> None:
+        self._mt = mt
+        self._mo = mo
+        self._dlr = dlr
+        self.open_for_mo = True
+
+    def wire(self, lane: MtLane) -> None:
+        lane.on_event = self._one
+        lane.on_expired = self._expired
+
+    def events(
+        self, lane: MtLane, state: PortState, events: Sequence[Event], answer: Answer
+    ) -> None:
+        """Everything that one read brought; `answer(ticket, outcome)` is the bind's."""
+        for event in events:
+            if type(event) is Submitted:
+                lane.answered(state, event.seconds)
+                self._mt.submitted(lane.config.name, event)
+            elif type(event) is Receipted:
+                self._receipt(lane, event, answer)
+            elif type(event) is Received:
+                self._receive(lane, event, answer)
+            else:
+                self._one(lane, state, event)
+        lane.pump()
+
+    def link_lost(self, lane: MtLane, state: PortState, events: Sequence[Event]) -> None:
+        """The link is gone; `events` give back what was in the window, oldest first."""
+        lane.lost(state)
+        for event in reversed(events):  # each goes to the front of the lane
+            self._one(lane, state, event)
+        lane.pump()
+
+    def _receive(self, lane: MtLane, event: Received, answer: Answer) -> None:
+        ticket = event.ticket
+        if not self.open_for_mo:
+            answer(ticket, Outcome.RETRY)
+            return
+        lane.received += 1
+        self._mo.received_from(
+            lane.config.id, event.inbound, lambda outcome: answer(ticket, outcome)
+        )
+
+    def _receipt(self, lane: MtLane, event: Receipted, answer: Answer) -> None:
+        ticket = event.ticket
+        if not self.open_for_mo:
+            answer(ticket, Outcome.RETRY)
+            return
+        lane.receipts += 1
+        self._dlr.receipted(
+            lane.config.id,
+            event.receipt,
+            lambda ok: answer(ticket, Outcome.DONE if ok else Outcome.RETRY),
+        )
+
+    def _one(self, lane: MtLane, state: PortState, event: Event) -> None:
+        name = lane.config.name
+        match event:
+            case SubmitFailed():
+                self._failed(lane, state, event)
+            case Unanswered(segment, reason):
+                self.log.warn(
+                    "No answer to the submit of {message_id}: {reason}, {policy}",
+                    message_id=segment.message,
+                    smsc=name,
+                    bind=state.port.name,
+                    reason=reason,
+                    policy=lane.config.on_uncertain.value,
+                )
+                self._mt.unanswered(name, event)
+            case Closing() | BindRefused() | Bound() | Noted() | Alive():
+                pass
+            case _:
+                raise AssertionError(event)
+
+    def _failed(self, lane: MtLane, state: PortState, event: SubmitFailed) -> None:
+        name = lane.config.name
+        if event.outcome is Outcome.THROTTLED:
+            pause = lane.throttled(state)
+            self.log.debug("Throttled by {smsc} for {pause} s", smsc=name, pause=pause)
+            if not lane.config.throttled_waits:
+                self._mt.throttled(name, event.segment)
+                return
+        elif event.outcome is Outcome.DEAD:
+            lane.refusals += 1
+        self._mt.submit_failed(name, event)
+
+    def _expired(self, lane: MtLane, segment: Segment) -> None:
+        segment.via = lane.config.name
+        self._mt.expire(segment)
+

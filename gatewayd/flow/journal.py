@@ -1,0 +1,142 @@
+"""What the flows want kept, gathered and committed in batches: one commit serves a whole turn.
+
+The strategy: works gather while a commit runs; when it ends, all of them go into the next one. So
+the slower the disk, the larger the batches, and a busy gateway pays for a sync once per hundreds of
+messages. A work that nobody waits for (`then` is None) may gather a little longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from gatewayd.store.contract import Work
+
+Then = Callable[[bool], None]
+
+
+class Commits(Protocol):
+    """The part of the store a journal needs."""
+
+    def commit(self, works: list[Work]) -> Deferred[None]: ...
+
+
+class Journal:
+    """Gathers works and tells each `then` whether its work is on disk.
+
+    A work whose commit failed and that has a `then` is dropped: its owner was told and decides. One
+    without is tried again, after `pause` seconds, before anything newer.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, store: Commits, clock: IReactorTime, *, lazy: float = 0.02, pause: float = 1.0
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._lazy = lazy
+        self._pause = pause
+        self._works: list[Work] = []
+        self._thens: list[tuple[Work, Then | None]] = []
+        self._busy = False
+        self._timer: IDelayedCall | None = None
+        self._soon = False
+        self._after: list[Callable[[], None]] = []
+        self._idle: list[Deferred[None]] = []
+        self.failing = False
+        self.commits = 0
+        self.commit_seconds = 0.0
+
+    def add(self, work: Work, then: Then | None = None) -> None:
+        """Keep `work`; `then(True)` once it would survive a power cut, `then(False)` if it failed."""
+        self._thens.append((work, then))
+        if self._busy:
+            return
+        if then is None:
+            if self._timer is None:
+                self._timer = self._clock.callLater(self._lazy, self._flush)
+        elif not self._soon:
+            self._soon = True
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._clock.callLater(0, self._flush)
+
+    def after_commit(self, call: Callable[[], None]) -> None:
+        """Call once after all `then`s of the commit that is being reported now."""
+        self._after.append(call)
+
+    def settled(self) -> Deferred[None]:
+        """Fires when nothing waits to be committed."""
+        done: Deferred[None] = Deferred()
+        if not self._busy and not self._thens:
+            done.callback(None)
+        else:
+            self._idle.append(done)
+            if not self._busy and not self._soon:
+                self._soon = True
+                if self._timer is not None:
+                    self._timer.cancel()
+                self._timer = self._clock.callLater(0, self._flush)
+        return done
+
+    def _flush(self) -> None:
+        self._timer = None
+        self._soon = False
+        if self._busy or not self._thens:
+            return
+        batch, self._thens = self._thens, []
+        self._busy = True
+        started = self._clock.seconds()
+        self._store.commit([work for work, _ in batch]).addCallbacks(
+            self._done, self._failed, callbackArgs=(batch, started), errbackArgs=(batch,)
+        ).addErrback(self._broken)
+
+    def _done(self, _: object, batch: list[tuple[Work, Then | None]], started: float) -> None:
+        self.commits += 1
+        self.commit_seconds = self._clock.seconds() - started
+        if self.failing:
+            self.failing = False
+            self.log.info("The store takes messages again")
+        self._report(batch, ok=True)
+
+    def _failed(self, failure: Failure, batch: list[tuple[Work, Then | None]]) -> None:
+        if not self.failing:
+            self.failing = True
+            self.log.error("The store failed: {reason}", reason=failure.getErrorMessage())
+        self._thens[:0] = [(work, then) for work, then in batch if then is None]
+        self._report([entry for entry in batch if entry[1] is not None], ok=False)
+
+    def _report(self, batch: list[tuple[Work, Then | None]], *, ok: bool) -> None:
+        self._busy = False
+        for _, then in batch:
+            if then is not None:
+                try:
+                    then(ok)
+                except Exception:  # noqa: BLE001 - one owner's mistake must not cost the others' answers
+                    self.log.failure("After a commit")
+        after, self._after = self._after, []
+        for call in after:
+            call()
+        if not self._thens:
+            idle, self._idle = self._idle, []
+            for done in idle:
+                done.callback(None)
+        elif not ok and self._timer is None:
+            self._soon = True
+            self._timer = self._clock.callLater(self._pause, self._flush)
+        elif self._timer is None or not self._soon:
+            urgent = bool(self._idle) or any(then is not None for _, then in self._thens)
+            if self._timer is not None:
+                self._timer.cancel()
+            self._soon = urgent
+            self._timer = self._clock.callLater(0 if urgent else self._lazy, self._flush)
+
+    def _broken(self, failure: Failure) -> None:
+        self._busy = False
+        self.log.failure("The journal broke", failure)

@@ -1,0 +1,210 @@
+"""A lane: what waits for one SMSC or one channel, in order, bounded in memory.
+
+The head of the lane is in memory; beyond `cap` items the rest is on disk only and is read back, in
+order, when the head runs low. Items are handed out by priority (highest first), then by key.
+Items whose time has not come wait in a heap.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
+from itertools import islice
+from math import inf
+from typing import Generic, Protocol, TypeVar
+
+from gatewayd.store.contract import Item
+
+
+class Keyed(Protocol):
+    """What a lane holds: anything with a key."""
+
+    id: int
+
+
+T = TypeVar("T", bound=Keyed)
+
+PRIORITIES = 4  # Kannel's and SMPP's 0-3
+
+
+class Lane(Generic[T]):
+    """One lane. `claim` reads more from the store: (limit, after (priority, key)) -> later `fill`."""
+
+    __slots__ = (
+        "_claim",
+        "_claiming",
+        "_decode",
+        "_later",
+        "_missed",
+        "_ready",
+        "_tail",
+        "cap",
+        "count",
+        "name",
+        "on_disk",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        decode: Callable[[bytes], T],
+        claim: Callable[[str, int, tuple[int, int]], None],
+        cap: int = 20000,
+    ) -> None:
+        self.name = name
+        self.cap = cap
+        self.count = 0  # ready in memory
+        self.on_disk = 0  # waiting, not in memory
+        self._decode = decode
+        self._claim = claim
+        self._claiming = False
+        self._missed = False  # something went to disk while a claim was under way
+        self._ready: tuple[deque[T], ...] = tuple(deque() for _ in range(PRIORITIES))
+        self._later: list[tuple[float, int, int, T]] = []  # due, key, priority, item
+        self._tail: tuple[int, int] | None = None  # where memory ends, while something is on disk
+
+    def __len__(self) -> int:
+        """Everything that waits: in memory, delayed and on disk."""
+        return self.count + len(self._later) + self.on_disk
+
+    def put(self, item: T, priority: int = 0) -> None:
+        """Add a new item behind all others of its priority."""
+        if self._tail is None:
+            if self.count + len(self._later) < self.cap:
+                self._ready[priority].append(item)
+                self.count += 1
+                return
+            self._tail = self._end()
+        if priority > self._tail[0]:  # it comes before what is on disk
+            self._ready[priority].append(item)
+            self.count += 1
+        else:
+            self.on_disk += 1
+            self._missed = self._claiming
+
+    def put_back(self, item: T, priority: int = 0) -> None:
+        """Return an item that was taken: it is the next of its priority."""
+        self._ready[priority].appendleft(item)
+        self.count += 1
+
+    def delay(self, item: T, due: float, priority: int = 0) -> None:
+        """Return an item that may be taken again at `due` (the clock of `take`)."""
+        heappush(self._later, (due, item.id, priority, item))
+
+    def take(self, now: float) -> T | None:
+        """The next item, no longer the lane's."""
+        if self._later and self._later[0][0] <= now:
+            self._ripen(now)
+        if self._tail is not None and self.count < self.cap // 2:
+            self._refill()
+        if not self.count:
+            return None
+        for queue in reversed(self._ready):
+            if queue:
+                self.count -= 1
+                return queue.popleft()
+        return None
+
+    def take_if(self, wanted: Callable[[T], bool]) -> T | None:
+        """The next ready item if `wanted` likes it."""
+        for queue in reversed(self._ready):
+            if queue:
+                if not wanted(queue[0]):
+                    return None
+                self.count -= 1
+                return queue.popleft()
+        return None
+
+    def discard(self, key: int) -> T | None:
+        """Take out one item wherever it waits in memory; None when it is not there."""
+        for queue in self._ready:
+            for item in queue:
+                if item.id == key:
+                    queue.remove(item)
+                    self.count -= 1
+                    return item
+        for index, (_, found, _, item) in enumerate(self._later):
+            if found == key:
+                self._later[index] = self._later[-1]
+                self._later.pop()
+                self._later.sort()
+                return item
+        return None
+
+    def head(self, limit: int) -> list[T]:
+        """The first ready items, left where they are."""
+        items = (item for queue in reversed(self._ready) for item in queue)
+        return list(islice(items, limit))
+
+    def drain(self) -> list[T]:
+        """Take out everything that is ready in memory, in order."""
+        items = [item for queue in reversed(self._ready) for item in queue]
+        for queue in self._ready:
+            queue.clear()
+        self.count = 0
+        return items
+
+    def has_work(self, now: float) -> bool:
+        return self.count > 0 or (bool(self._later) and self._later[0][0] <= now)
+
+    def next_due(self) -> float:
+        """When the first delayed item may be taken; inf when none is delayed."""
+        return self._later[0][0] if self._later else inf
+
+    def recovered(self, heads: Sequence[Item], waiting: int, now: float, wall: float) -> None:
+        """Start with what the store had: `heads` is the beginning of `waiting` items.
+
+        `wall` is the time since the epoch that belongs to `now`, since rows keep that.
+        """
+        self._load(heads, now, wall)
+        self.on_disk = max(0, waiting - len(heads))
+        if self.on_disk and heads:
+            self._tail = (heads[-1].priority, heads[-1].key)
+
+    def fill(self, items: Sequence[Item], limit: int, now: float, wall: float) -> None:
+        """What `claim` brought. Fewer than `limit` means that the disk holds no more.
+
+        Unless something was put meanwhile: it may have come after the reading.
+        """
+        self._claiming = False
+        self._load(items, now, wall)
+        if items:
+            self._tail = (items[-1].priority, items[-1].key)
+        if len(items) < limit and not self._missed:
+            self.on_disk = 0
+            self._tail = None
+        else:
+            self.on_disk = max(1, self.on_disk - len(items))
+        self._missed = False
+
+    def claim_failed(self) -> None:
+        """The store could not be read; the next `take` asks again."""
+        self._claiming = False
+
+    def _load(self, items: Sequence[Item], now: float, wall: float) -> None:
+        for row in items:
+            item = self._decode(row.body)
+            priority = min(max(row.priority, 0), PRIORITIES - 1)
+            if row.due > wall:
+                heappush(self._later, (now + row.due - wall, row.key, priority, item))
+            else:
+                self._ready[priority].append(item)
+                self.count += 1
+
+    def _refill(self) -> None:
+        if not self._claiming and self._tail is not None and len(self._later) < 4 * self.cap:
+            self._claiming = True
+            self._claim(self.name, max(1, self.cap // 2), self._tail)
+
+    def _end(self) -> tuple[int, int]:
+        for priority, queue in enumerate(self._ready):
+            if queue:
+                return priority, queue[-1].id
+        return 0, max((entry[1] for entry in self._later), default=0)
+
+    def _ripen(self, now: float) -> None:
+        while self._later and self._later[0][0] <= now:
+            _, _, priority, item = heappop(self._later)
+            self._ready[priority].appendleft(item)  # it is older than what waits
+            self.count += 1

@@ -1,0 +1,221 @@
+"""The way of an MO: parts joined, the channel chosen, kept, and then told to the platform."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Protocol
+
+from msgspec import json
+
+from gatewayd.config import Config
+from gatewayd.flow.keys import Keys
+from gatewayd.flow.services import Services
+from gatewayd.model import Inbound, Mo, Outcome, Part
+from gatewayd.sms.segments import part_of
+from gatewayd.store.contract import Item, Queue, Work
+
+encode = json.Encoder().encode
+decode = json.Decoder(Mo).decode
+decode_part = json.Decoder(Part).decode
+
+Answer = Callable[[Outcome], None]
+
+class Log(Protocol):
+    def add(self, work: Work, then: Callable[[bool], None] | None = None) -> None: ...
+
+
+class MoFlow:
+    """Takes in what SMSCs deliver.
+
+    `push(mo)` hands a kept MO to its channel's outbox. `unserved(mo)` says what to keep of an MO
+    that no channel takes, and what to do then. `waiting()` is how many MO wait in all.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        keys: Keys,
+        journal: Log,
+        services: Services,
+        wall: Callable[[], float],
+        push: Callable[[Mo], None],
+        unserved: Callable[[Mo], tuple[Work, Callable[[], None]]],
+        waiting: Callable[[], int],
+    ) -> None:
+        self._keys = keys
+        self._journal = journal
+        self._services = services
+        self._wall = wall
+        self._push = push
+        self._unserved = unserved
+        self._waiting = waiting
+        limits = config.limits
+        self._limit = limits.queued_mo
+        self._join = limits.join_parts
+        self._timeout = limits.part_timeout
+        self._parts_limit = limits.parts_waiting
+        self._sets: dict[str, dict[int, Part]] = {}
+        self._parts = 0
+        self.received = self.joined = self.unrouted = self.incomplete = self.refused = 0
+
+    def received_from(self, smsc: str, inbound: Inbound, answer: Answer) -> None:
+        """An SMSC (routing id) delivered; `answer(DONE)` says that it is on disk.
+
+        RETRY: the store failed; THROTTLED: too much waits.
+        """
+        if 0 <= self._limit <= self._waiting():
+            self.refused += 1
+            answer(Outcome.THROTTLED)
+            return
+        self.received += 1
+        part = part_of(inbound.udh, inbound.sar) if self._join else None
+        if part is None or part.total < 2:
+            self._keep([self._whole(smsc, inbound)], Work(), answer)
+            return
+        key = f"{smsc}/{inbound.source}/{inbound.destination}/{part.reference}/{part.total}"
+        waiting = self._sets.get(key)
+        if waiting is None:
+            if self._parts >= self._parts_limit:
+                self.refused += 1
+                answer(Outcome.THROTTLED)
+                return
+            waiting = self._sets[key] = {}
+        if part.number in waiting:  # the SMSC sent it again: kept already, or about to be
+            self._journal.add(Work(), _told(answer))
+            return
+        kept = Part(self._keys.take(), key, part.number, part.total, smsc, inbound, self._wall())
+        waiting[part.number] = kept
+        self._parts += 1
+        if len(waiting) < part.total:
+            item = Item(Queue.PART, kept.id, smsc, encode(kept))
+            self._journal.add(Work(puts=[item]), self._part_told(kept, answer))
+            return
+        del self._sets[key]
+        self._parts -= len(waiting)
+        self.joined += 1
+        ends = [other.id for other in waiting.values() if other is not kept]
+
+        def settled(outcome: Outcome) -> None:
+            if outcome is not Outcome.DONE:  # the last part comes again; the others still wait
+                del waiting[kept.number]
+                self._sets.setdefault(key, {}).update(waiting)
+                self._parts += len(waiting)
+            answer(outcome)
+
+        self._keep([self._joined(waiting, 0)], Work(ends=ends), settled)
+
+    def recovered(self, part: Part) -> None:
+        """A part was waiting when the gateway stopped."""
+        self._sets.setdefault(part.key, {})[part.number] = part
+        self._parts += 1
+
+    def sweep(self) -> int:
+        """Hand on sets that waited too long, with what has come; how many there were."""
+        limit = self._wall() - self._timeout
+        late = [
+            key
+            for key, waiting in self._sets.items()
+            if min(part.arrived for part in waiting.values()) <= limit
+        ]
+        for key in late:
+            waiting = self._sets.pop(key)
+            self._parts -= len(waiting)
+            self.incomplete += 1
+            ends = [part.id for part in waiting.values()]
+            self._keep(self._released(waiting), Work(ends=ends), None)
+        return len(late)
+
+    @property
+    def parts_waiting(self) -> int:
+        return self._parts
+
+    def _released(self, waiting: dict[int, Part]) -> Sequence[Mo]:
+        """What is told of an incomplete set: each part by itself, in order."""
+        total = next(iter(waiting.values())).total
+        missing = total - len(waiting)
+        found = []
+        for _, part in sorted(waiting.items()):
+            mo = self._whole(part.smsc, part.inbound)
+            mo.missing = missing
+            found.append(mo)
+        return found
+
+    def _part_told(self, part: Part, answer: Answer) -> Callable[[bool], None]:
+        def told(ok: bool) -> None:
+            if not ok:
+                waiting = self._sets.get(part.key)
+                if waiting is not None and waiting.get(part.number) is part:
+                    del waiting[part.number]
+                    self._parts -= 1
+                    if not waiting:
+                        del self._sets[part.key]
+            answer(Outcome.DONE if ok else Outcome.RETRY)
+
+        return told
+
+    def _keep(self, mos: Sequence[Mo], work: Work, answer: Answer | None) -> None:
+        after: list[Callable[[], None]] = []
+        for mo in mos:
+            channel = self._services.choose(mo)
+            if channel is None:
+                self.unrouted += 1
+                kept_instead, then = self._unserved(mo)
+                work.add(kept_instead)
+                after.append(then)
+                continue
+            mo.channel = channel.name
+            work.puts.append(Item(Queue.MO, mo.id, channel.name, encode(mo)))
+            after.append(partial(self._push, mo))
+
+        def kept(ok: bool) -> None:
+            if answer is not None:
+                answer(Outcome.DONE if ok else Outcome.RETRY)
+            if ok:
+                for then in after:
+                    then()
+            elif answer is None:
+                self._journal.add(work, kept)
+
+        self._journal.add(work, kept)
+
+    def _joined(self, waiting: dict[int, Part], missing: int) -> Mo:
+        first = waiting[min(waiting)]
+        mo = self._whole(first.smsc, first.inbound)
+        part = part_of(first.inbound.udh, first.inbound.sar)
+        mo.udh = part.udh if part is not None else mo.udh
+        mo.payload = b"".join(part.inbound.payload for _, part in sorted(waiting.items()))
+        mo.raw = b"".join(part.inbound.raw for _, part in sorted(waiting.items()))
+        mo.missing = missing
+        return mo
+
+    def _whole(self, smsc: str, inbound: Inbound) -> Mo:
+        return Mo(
+            id=self._keys.take(),
+            smsc=smsc,
+            source=inbound.source,
+            destination=inbound.destination,
+            payload=inbound.payload,
+            coding=inbound.coding,
+            charset=inbound.charset,
+            udh=inbound.udh,
+            dcs=inbound.dcs,
+            mclass=inbound.mclass,
+            mwi=inbound.mwi,
+            alt_dcs=inbound.alt_dcs,
+            compress=inbound.compress,
+            pid=inbound.pid,
+            rpi=inbound.rpi,
+            binfo=inbound.binfo,
+            account=inbound.account,
+            meta=inbound.meta,
+            foreign_id=inbound.foreign_id,
+            time=inbound.time or self._wall(),
+            raw=inbound.raw,
+        )
+
+
+def _told(answer: Answer) -> Callable[[bool], None]:
+    return lambda ok: answer(Outcome.DONE if ok else Outcome.RETRY)
+
+

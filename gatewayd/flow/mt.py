@@ -1,0 +1,397 @@
+"""The way of an MT: order, segments, store, lane, and what the SMSC answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from msgspec import json
+
+from gatewayd.config import Config, NumberRules, OnUncertain
+from gatewayd.flow.dlr import DlrFlow
+from gatewayd.flow.keys import Keys
+from gatewayd.flow.limiter import exhausted, pause_after
+from gatewayd.flow.numbers import Numbers
+from gatewayd.flow.router import LaneState, Router, unified_prefix
+from gatewayd.model import Acceptance, Coding, Order, Outcome, Segment, Verdict
+from gatewayd.sms.alphabets import encode_gsm, is_gsm
+from gatewayd.sms.segments import TooLong, encode_text, split
+from gatewayd.smsc.contract import SubmitFailed, Submitted, Unanswered
+from gatewayd.store.contract import Change, Item, Queue, State, Work
+
+encode = json.Encoder().encode
+decode = json.Decoder(Segment).decode
+
+Then = Callable[[bool], None]
+NO_ANSWER = "No answer from the SMSC"
+SINGLE = 160  # septets of a message that needs no splitting
+DEFAULT_SHAPE = (140, False)  # octets of a segment, and whether references have 16 bits
+PAYLOAD = 8192  # octets of a text that travels whole in message_payload
+
+
+class LanePort(Protocol):
+    """The part of a lane this flow needs."""
+
+    def push(self, segment: Segment) -> None: ...
+
+    def drain(self) -> list[Segment]: ...
+
+    def put_back(self, segment: Segment) -> None: ...
+
+    def delay(self, segment: Segment, seconds: float) -> None: ...
+
+    def pump(self) -> None: ...
+
+
+class Log(Protocol):
+    """Where the flow keeps and what it counts."""
+
+    def add(self, work: Work, then: Then | None = None) -> None: ...
+
+    def after_commit(self, call: Callable[[], None]) -> None: ...
+
+
+class Composed:
+    """An order as segments: what to keep, and which lanes get them once it is kept."""
+
+    __slots__ = ("acceptance", "folds", "reports", "segments", "work")
+
+    def __init__(self, acceptance: Acceptance) -> None:
+        self.acceptance = acceptance
+        self.work = Work()
+        self.segments: list[tuple[str, Segment]] = []
+        self.folds: list[list[Segment]] = []  # messages of several segments that want reports
+        self.reports: list[tuple[Segment, str]] = []  # refused at once, and why
+
+
+class MtFlow:
+    """Accepts orders, and settles what the SMSC says of their segments.
+
+    `waiting` tells how many segments wait in all lanes; `journal_fails` whether the store is in
+    trouble. Counters are plain numbers: whoever shows them reads them.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        keys: Keys,
+        journal: Log,
+        router: Router,
+        lanes: Mapping[str, LanePort],
+        dlr: DlrFlow,
+        wall: Callable[[], float],
+        chance: Callable[[], float],
+        waiting: Callable[[], int],
+    ) -> None:
+        self._keys = keys
+        self._journal = journal
+        self._router = router
+        self._lanes = lanes
+        self._dlr = dlr
+        self._wall = wall
+        self._chance = chance
+        self._waiting = waiting
+        self._limit = config.limits.queued_mt
+        self._smscs = {smsc.name: smsc for smsc in config.smscs}
+        self._shapes = {
+            smsc.name: (
+                PAYLOAD if smsc.smpp.concatenation == "payload" else smsc.smpp.max_octets,
+                smsc.smpp.concatenation == "udh16",
+            )
+            for smsc in config.smscs
+        }
+        self._unify = unified_prefix(config.unified_prefix)
+        self._senders = Numbers(config.senders)
+        self._receivers = Numbers(config.receivers)
+        self._guarded = config.senders != NumberRules() or config.receivers != NumberRules()
+        self._reference = int(chance() * 65536)
+        self._woken: dict[str, LanePort] = {}
+        self.accepted = self.unroutable = self.overloaded = 0  # messages
+        self.segments = 0
+        self.lossy = self.cut = 0
+        self.uncertain = 0
+        self.expired = self.retried = self.failed = self.sent = 0
+
+    # -- from a caller to the lane ---------------------------------------------------------------
+
+    def accept(self, order: Order, reply: Callable[[Acceptance], None]) -> None:
+        """Keep the order's messages and tell `reply` once they are on disk, or why not."""
+        if self._waiting() >= self._limit:
+            self.overloaded += 1
+            reply(Acceptance(Verdict.OVERLOADED, reason="too many messages wait"))
+            return
+        composed = self.compose(order)
+        acceptance = composed.acceptance
+        if not composed.work.puts:
+            self._report_unroutable(composed)
+            reply(acceptance)
+            return
+
+        def kept(ok: bool) -> None:
+            if not ok:
+                self.overloaded += 1
+                reply(Acceptance(Verdict.OVERLOADED, reason="the store failed"))
+                return
+            reply(acceptance)
+            self.hand(composed)
+
+        self._journal.add(composed.work, kept)
+
+    def hand(self, composed: Composed) -> None:
+        """Give segments that are on disk to their lanes."""
+        self.accepted += len(composed.segments) // max(1, composed.acceptance.segments)
+        self.segments += len(composed.segments)
+        for segments in composed.folds:
+            self._dlr.opened(segments)
+        woken = self._woken
+        for name, segment in composed.segments:
+            lane = self._lanes[name]
+            lane.push(segment)
+            if not woken:
+                self._journal.after_commit(self._wake)
+            woken[name] = lane
+        self._report_unroutable(composed)
+
+    def _wake(self) -> None:
+        woken, self._woken = self._woken, {}
+        for lane in woken.values():
+            lane.pump()
+
+    def _report_unroutable(self, composed: Composed) -> None:
+        for segment, reason in composed.reports:
+            self._dlr.unroutable(segment, reason)
+
+    def compose(self, order: Order) -> Composed:
+        """The order as segments with a lane each; nothing is kept yet."""
+        coding, data = self._encode(order)
+        composed = Composed(Acceptance(Verdict.UNROUTABLE, reason="no SMSC takes it"))
+        cuts: dict[tuple[int, bool], list[tuple[bytes, bytes]]] = {}
+        for receiver in order.receivers:
+            destination = self._unify(receiver)
+            barred = self._barred(order.source, destination) if self._guarded else ""
+            found = None if barred else self._router.lane_for(order.smsc, destination)
+            shape = DEFAULT_SHAPE if found is None else self._shapes[found[0]]
+            parts = cuts.get(shape)
+            if parts is None:
+                try:
+                    parts = cuts[shape] = self._cut(order, coding, data, shape)
+                except TooLong as error:
+                    return Composed(Acceptance(Verdict.TOO_LONG, reason=str(error)))
+                if not parts:
+                    return Composed(Acceptance(Verdict.ACCEPTED, segments=0))
+            key = self._keys.take(len(parts))
+            segments = self._segments(order, destination, coding, parts, key)
+            if found is None:
+                self.unroutable += 1
+                composed.reports.append((segments[0], barred or "no SMSC"))
+                continue
+            name, state = found
+            if not composed.segments:
+                verdict = Verdict.ACCEPTED if state is LaneState.BOUND else Verdict.QUEUED
+                composed.acceptance = Acceptance(verdict, len(parts), key)
+            for segment in segments:
+                composed.work.puts.append(
+                    Item(Queue.MT, segment.id, name, encode(segment), 0, max(segment.priority, 0))
+                )
+                composed.segments.append((name, segment))
+            if len(segments) > 1 and segments[0].dlr_mask:
+                composed.folds.append(segments)
+        return composed
+
+    def _barred(self, source: str, destination: str) -> str:
+        return self._senders.barred(source, "sender") or self._receivers.barred(
+            destination, "receiver"
+        )
+
+    def _segments(
+        self,
+        order: Order,
+        destination: str,
+        coding: int,
+        parts: Sequence[tuple[bytes, bytes]],
+        key: int,
+    ) -> list[Segment]:
+        total = len(parts)
+        now = self._wall()
+        return [
+            Segment(
+                id=key + index,
+                source=order.source,
+                destination=destination,
+                payload=payload,
+                coding=coding,
+                udh=udh,
+                message=key,
+                index=index,
+                total=total,
+                user=order.user,
+                smsc=order.smsc or "",
+                has_smsc=order.smsc is not None,
+                mclass=order.mclass,
+                mwi=order.mwi,
+                alt_dcs=order.alt_dcs,
+                compress=order.compress,
+                pid=order.pid,
+                rpi=order.rpi,
+                priority=order.priority,
+                validity=order.validity,
+                deferred=order.deferred,
+                dlr_mask=order.dlr_mask if order.dlr_url else 0,
+                dlr_url=order.dlr_url,
+                account=order.account,
+                binfo=order.binfo,
+                meta=order.meta,
+                charset=order.charset,
+                channel=order.channel,
+                reply=order.reply,
+                created=now,
+            )
+            for index, (payload, udh) in enumerate(parts)
+        ]
+
+    def _encode(self, order: Order) -> tuple[int, bytes]:
+        """The alphabet and the octets of the order's text."""
+        if order.coding != Coding.GSM:
+            return order.coding, order.data
+        options = order.options
+        if not (options.header or options.footer or options.split_suffix):
+            octets = encode_gsm(order.text)
+            if octets is not None:
+                return 0, octets
+        encoded = encode_text(order.text, options)
+        self.lossy += encoded.lossy
+        return int(encoded.coding), encoded.octets
+
+    def _cut(
+        self, order: Order, coding: int, data: bytes, shape: tuple[int, bool]
+    ) -> list[tuple[bytes, bytes]]:
+        """The (payload, UDH) of each segment."""
+        options = order.options
+        if (
+            coding == Coding.GSM
+            and len(data) <= SINGLE
+            and shape == DEFAULT_SHAPE
+            and options.max_messages > 0
+            and options.octets == 140
+            and not (order.udh or options.header or options.footer)
+        ):
+            return [(data, b"")]
+        max_octets, wide = shape
+        self._reference = self._reference + 1 & 0xFFFF
+        reference = self._reference if wide else self._reference & 0xFF
+        parts, cut = split(
+            data,
+            coding,
+            options,
+            udh=order.udh,
+            max_octets=max_octets,
+            reference=reference,
+            wide=wide,
+        )
+        self.cut += cut
+        return parts
+
+    def reroute(self, name: str) -> None:
+        """Lane `name` lost its last bind: what another bound lane takes goes there."""
+        moved: dict[str, LanePort] = {}
+        for segment in reversed(self._lanes[name].drain()):  # each goes to the front of its lane
+            tag = segment.smsc if segment.has_smsc else None
+            found = self._router.lane_for(tag, segment.destination)
+            if found is None or found[1] is not LaneState.BOUND:
+                self._lanes[name].put_back(segment)
+            else:
+                lane = moved[found[0]] = self._lanes[found[0]]
+                lane.put_back(segment)
+        for lane in moved.values():
+            lane.pump()
+
+    def recovered(self, name: str, items: Sequence[Item]) -> list[Item]:
+        """Segments that a restart found in lane `name`; those that may be handed on come back.
+
+        One that was perhaps written to the SMSC is uncertain: the SMSC's policy decides.
+        """
+        policy = self._smscs[name].on_uncertain
+        left: list[Item] = []
+        for item in items:
+            if item.state == State.CLAIMED:
+                self.uncertain += 1
+                if policy is OnUncertain.HOLD:
+                    self._journal.add(Work(changes=[Change(item.key, State.HELD, 0.0, item.tries)]))
+                    continue
+                if policy is OnUncertain.FAIL:
+                    segment = decode(item.body)
+                    segment.via = name
+                    self.reject(segment, NO_ANSWER)
+                    continue
+            left.append(item)
+        return left
+
+    # -- from the SMSC ---------------------------------------------------------------------------
+
+    def submitted(self, name: str, event: Submitted) -> None:
+        """The SMSC took a segment of lane `name`."""
+        self.sent += 1
+        segment = event.segment
+        segment.via = name
+        segment.smsc_id = event.smsc_id
+        self._dlr.submitted(segment, event.meta)
+
+    def submit_failed(self, name: str, event: SubmitFailed) -> None:
+        """The SMSC refused a segment; throttled ones come here only if they count as failed."""
+        segment = event.segment
+        segment.via = name
+        smsc = self._smscs[name]
+        if event.outcome is Outcome.DEAD:
+            self.reject(segment, event.reason)
+            return
+        segment.tries += 1
+        times = smsc.resend.times
+        if exhausted(smsc.resend, segment.tries - 1, self._wall() - segment.created) or (
+            times >= 0 and segment.tries > max(1, times)
+        ):
+            self.reject(segment, "Retries Exceeded")
+            return
+        self.retried += 1
+        pause = pause_after(smsc.resend, segment.tries, self._chance)
+        self._later(name, segment, pause)
+
+    def throttled(self, name: str, segment: Segment) -> None:
+        """The SMSC said "slower": the segment goes next, when its bind goes on."""
+        self._lanes[name].put_back(segment)
+
+    def unanswered(self, name: str, event: Unanswered) -> None:
+        """A submit was written and no answer came: it may have arrived or not."""
+        segment = event.segment
+        smsc = self._smscs[name]
+        self.uncertain += 1
+        if smsc.on_uncertain is OnUncertain.HOLD:
+            self._journal.add(Work(changes=[Change(segment.id, State.HELD, tries=segment.tries)]))
+        elif smsc.on_uncertain is OnUncertain.FAIL:
+            self.reject(segment, NO_ANSWER)
+        elif event.reason == "timeout":
+            self._later(name, segment, pause_after(smsc.resend, 1, self._chance))
+        else:
+            self._lanes[name].put_back(segment)
+
+    def expire(self, segment: Segment) -> None:
+        """Its validity passed while it waited."""
+        self.expired += 1
+        self.reject(segment, "EXPIRED")
+
+    def reject(self, segment: Segment, reason: str) -> None:
+        """Final failure of a segment."""
+        self.failed += 1
+        self._dlr.rejected(segment, reason)
+
+    def _later(self, name: str, segment: Segment, pause: float) -> None:
+        due = self._wall() + pause
+        self._journal.add(
+            Work(
+                changes=[
+                    Change(
+                        segment.id, State.WAITING, due, segment.tries, body=encode(segment)
+                    )
+                ]
+            )
+        )
+        self._lanes[name].delay(segment, pause)

@@ -1,0 +1,225 @@
+"""One lane towards a platform: calls under way, retries, and one-after-another where order counts.
+
+Items with the same chain (the reports of one message, the MO of one sender) are called strictly one
+after another: the next begins after the answer to the one before, and after `spacing`. A platform
+that fails is probed with one call at a time until it answers again, so that an outage costs a few
+calls a minute and not every item an attempt.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable
+from heapq import heappop, heappush
+from math import inf
+from typing import Generic, TypeVar
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from gatewayd.flow.lane import Keyed, Lane
+from gatewayd.flow.limiter import Backoff
+from gatewayd.model import HttpAnswer
+
+T = TypeVar("T", bound=Keyed)
+
+Done = Callable[[HttpAnswer], None]
+
+TROUBLE = frozenset({0, 408, 429})  # with every 5xx: the platform's trouble, not the item's
+
+
+class Budget:
+    """Calls under way at once, over all outboxes."""
+
+    def __init__(self, limit: int) -> None:
+        self.left = limit
+        self._hungry: dict[object, Callable[[], None]] = {}
+
+    def take(self, owner: object, wake: Callable[[], None]) -> bool:
+        if self.left > 0:
+            self.left -= 1
+            return True
+        self._hungry[owner] = wake
+        return False
+
+    def give(self) -> None:
+        self.left += 1
+        if self._hungry:
+            owner = next(iter(self._hungry))
+            self._hungry.pop(owner)()
+
+
+class Outbox(Generic[T]):
+    """The calls of one lane.
+
+    `call(item, done)` makes one call; `settle(item, answer)` keeps what came of it and says after
+    how many seconds to try again, or None when the item is finished.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        lane: Lane[T],
+        *,
+        call: Callable[[T, Done], None],
+        settle: Callable[[T, HttpAnswer], float | None],
+        clock: IReactorTime,
+        budget: Budget,
+        parallel: int,
+        chain: Callable[[T], Hashable] | None = None,
+        spacing: float = 0.0,
+        probing: Backoff | None = None,
+    ) -> None:
+        self.lane = lane
+        self.name = lane.name
+        self._call = call
+        self._settle = settle
+        self._clock = clock
+        self._budget = budget
+        self._parallel = parallel
+        self._chain = chain
+        self._spacing = spacing
+        self._probing = probing
+        self._chains: dict[Hashable, deque[T]] = {}
+        self._chained = 0
+        self._waiting: list[tuple[float, int, T]] = []  # retries: due, key, item
+        self._cooling: deque[tuple[float, Hashable]] = deque()  # chains that keep their distance
+        self._timer: IDelayedCall | None = None
+        self._pumping = False
+        self._resume_at = -inf
+        self.active = 0
+        self.failures = 0  # in a row; above 0 the platform is being probed
+        self.stopped = False
+
+    def __len__(self) -> int:
+        """Everything not finished."""
+        return len(self.lane) + self._chained + len(self._waiting) + self.active
+
+    def push(self, item: T) -> None:
+        """Take an item that is on disk. `pump` afterwards."""
+        self.lane.put(item)
+
+    def chained(self, chain: Hashable) -> deque[T] | None:
+        """The items behind the one under way in this chain; None when the chain is idle."""
+        return self._chains.get(chain)
+
+    def pump(self) -> None:
+        if self._pumping or self.stopped:
+            return
+        self._pumping = True
+        try:
+            self._run()
+        finally:
+            self._pumping = False
+
+    def _run(self) -> None:
+        now = self._clock.seconds()
+        while self._cooling and self._cooling[0][0] <= now:
+            self._release(self._cooling.popleft()[1])
+        if self.failures and self._resume_at > now:
+            return self._arm(now)
+        while self.active < (1 if self.failures and self._probing else self._parallel):
+            if not self._waiting and not self.lane.has_work(now) and not self.lane.on_disk:
+                break
+            if not self._budget.take(self, self.pump):
+                return None
+            item = self._next(now)
+            if item is None:
+                self._budget.give()
+                break
+            self._begin(item)
+        return self._arm(now)
+
+    def _next(self, now: float) -> T | None:
+        if self._waiting and self._waiting[0][0] <= now:
+            return heappop(self._waiting)[2]
+        while self._chained < 64 * self._parallel:
+            item = self.lane.take(now)
+            if item is None or self._chain is None:
+                return item
+            chain = self._chain(item)
+            behind = self._chains.get(chain)
+            if behind is None:
+                self._chains[chain] = deque()
+                return item
+            behind.append(item)
+            self._chained += 1
+        return None
+
+    def _begin(self, item: T) -> None:
+        self.active += 1
+        answered = False
+
+        def done(answer: HttpAnswer) -> None:
+            nonlocal answered
+            if not answered:  # exactly once, whatever the client does
+                answered = True
+                self._done(item, answer)
+
+        try:
+            self._call(item, done)
+        except Exception as error:  # noqa: BLE001 - a call that cannot be made costs its own item only
+            self.log.failure("A call could not be made")
+            done(HttpAnswer(0, error=f"not made: {error}"))
+
+    def _done(self, item: T, answer: HttpAnswer) -> None:
+        self.active -= 1
+        pause = self._settle(item, answer)
+        now = self._clock.seconds()
+        if answer.status in TROUBLE or answer.status >= 500:
+            self.failures += 1
+            if self._probing is not None:
+                self._resume_at = now + self._probing.failed()
+        elif self.failures:
+            self.failures = 0
+            if self._probing is not None:
+                self._probing.reset()
+        if pause is not None:
+            heappush(self._waiting, (now + pause, item.id, item))
+        elif self._chain is not None:
+            chain = self._chain(item)
+            if self._spacing:
+                self._cooling.append((now + self._spacing, chain))
+            else:
+                self._release(chain)
+        self._budget.give()
+        self.pump()
+
+    def _release(self, chain: Hashable) -> None:
+        behind = self._chains.get(chain)
+        if not behind:
+            self._chains.pop(chain, None)
+            return
+        item = behind.popleft()
+        self._chained -= 1
+        heappush(self._waiting, (-inf, item.id, item))
+
+    def _arm(self, now: float) -> None:
+        due = self.lane.next_due()
+        if self._waiting:
+            due = min(due, self._waiting[0][0])
+        if self._cooling:
+            due = min(due, self._cooling[0][0])
+        if self.failures:
+            due = max(due, self._resume_at) if due < inf else due
+            if self.active == 0 and (self.lane.count or self.lane.on_disk):
+                due = min(due, self._resume_at)
+        if due == inf or due <= now:
+            return
+        if self._timer is not None:
+            if self._timer.getTime() <= due:
+                return
+            self._timer.cancel()
+        self._timer = self._clock.callLater(due - now, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.pump()
+
+    def stop(self) -> None:
+        """Begin no more calls."""
+        self.stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,99 @@
+"""Logging: one line per event to standard error, as text or JSON; secrets and numbers hidden."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import IO, Any
+
+from twisted.logger import (
+    FilteringLogObserver,
+    ILogFilterPredicate,
+    ILogObserver,
+    LogLevel,
+    PredicateResult,
+    formatEvent,
+    globalLogBeginner,
+    globalLogPublisher,
+)
+from zope.interface import implementer
+
+LEVELS = {
+    "debug": LogLevel.debug,
+    "info": LogLevel.info,
+    "warning": LogLevel.warn,
+    "error": LogLevel.error,
+}
+KANNEL_LEVELS = ("debug", "info", "warning", "error", "error")  # Kannel's log-level 0-4
+_NOT_FIELDS = re.compile(r"^log_|^(isError|message|time|system|format|why|failure|warning)$")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def masked(number: str) -> str:
+    """A phone number of which only the last three digits show."""
+    return "*" * max(0, len(number) - 3) + number[-3:]
+
+
+@implementer(ILogFilterPredicate)
+class Threshold:
+    """Lets through events at or above `level`; the level may change while we run."""
+
+    def __init__(self, level: str) -> None:
+        self.level = LEVELS.get(level, LogLevel.info)
+
+    def set(self, level: str) -> None:
+        self.level = LEVELS.get(level, self.level)
+
+    def __call__(self, event: Mapping[str, Any]) -> Any:
+        level = event.get("log_level") or LogLevel.info
+        namespace = str(event.get("log_namespace", ""))
+        if not namespace.startswith("gatewayd") and level < LogLevel.warn:
+            return PredicateResult.no  # Twisted's own housekeeping
+        return PredicateResult.yes if level >= self.level else PredicateResult.no
+
+
+def line_of(event: Mapping[str, Any], *, as_json: bool) -> str:
+    """One event as one line; control characters cannot start another."""
+    when = datetime.fromtimestamp(float(event.get("log_time", 0.0)), UTC)
+    level = getattr(event.get("log_level"), "name", "info")
+    text = formatEvent(dict(event))
+    failure = event.get("log_failure")
+    if failure is not None:
+        text = f"{text}: {failure.type.__name__}: {failure.getErrorMessage()}"
+        if level in ("critical", "error"):
+            text = f"{text} | {failure.getTraceback(detail='brief')}"
+    text = _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
+    stamp = when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if not as_json:
+        return f"{stamp} {level:<7} {text}"
+    fields = {
+        key: value if isinstance(value, (int, float, bool)) else str(value)
+        for key, value in event.items()
+        if not _NOT_FIELDS.match(key)
+    }
+    return json.dumps({"time": stamp, "level": level, "text": text, **fields}, default=str)
+
+
+def begin(level: str, form: str, file: str = "") -> Threshold:
+    """Send the log where the configuration says; the threshold that comes back can be moved."""
+    threshold = Threshold(level)
+    out: IO[str] = open(file, "a", encoding="utf-8") if file else sys.stderr  # noqa: SIM115 - kept open
+    as_json = form == "json"
+
+    @implementer(ILogObserver)
+    def observe(event: Mapping[str, Any]) -> None:
+        try:
+            out.write(line_of(event, as_json=as_json) + "\n")
+            out.flush()
+        except (OSError, ValueError):  # the other end of the pipe went: nobody left to tell
+            return
+
+    observer = FilteringLogObserver(observe, (threshold,))
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False, discardBuffer=True)
+    return threshold
+
+
+__all__ = ["KANNEL_LEVELS", "Threshold", "begin", "globalLogPublisher", "line_of", "masked"]

@@ -1,0 +1,463 @@
+"""One bind: a Twisted service that carries bytes and time to and from one Session, and reconnects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import Protocol as TypingProtocol
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IProtocol,
+    IReactorTime,
+    IStreamClientEndpoint,
+    ITCPTransport,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from gatewayd.config import BindConfig, BindMode, SmscConfig
+from gatewayd.flow.limiter import Backoff
+from gatewayd.model import Outcome, Segment
+from gatewayd.smsc.contract import (
+    Alive,
+    BindRefused,
+    Bound,
+    Closing,
+    Event,
+    Noted,
+    Session,
+)
+from gatewayd.smsc.link import LinkState
+
+Answer = Callable[[int, Outcome], None]
+STABLE = 60.0  # bound for so long: the next reconnect begins with the shortest pause again
+WRITE_LIMIT = 262144  # octets unsent; beyond it the SMSC does not read and gets no more submits
+
+
+class Listener(TypingProtocol):
+    """Who hears of a bind's events."""
+
+    def events(self, bind: BindService, events: Sequence[Event], answer: Answer) -> None: ...
+
+    def link_lost(self, bind: BindService, events: Sequence[Event]) -> None: ...
+
+    def state_changed(self, bind: BindService) -> None: ...
+
+
+class BindProtocol(Protocol):
+    """The only class that touches both a transport and a Session."""
+
+    def __init__(self, session: Session, service: BindService, clock: IReactorTime) -> None:
+        self.session = session
+        self._service = service
+        self._clock = clock
+        self._timer: IDelayedCall | None = None
+        self._reading = True
+        self._waiting_to_write = False
+        self._closing = False
+        self.blocked = False  # the transport's buffer is full
+
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        if ITCPTransport.providedBy(self.transport):
+            self.transport.setTcpNoDelay(True)
+            self.transport.setTcpKeepAlive(True)
+        register = getattr(self.transport, "registerProducer", None)
+        if register is not None:
+            register(self, True)
+        self.session.start(self._clock.seconds())
+        self._service.linked(self)
+        self.write()
+        self._rearm()
+
+    def dataReceived(self, data: bytes) -> None:
+        events = self.session.receive(data, self._clock.seconds())
+        self._tell(events)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._closing = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._service.unlinked(self, self.session.connection_lost(self._clock.seconds()), reason)
+
+    def stop(self) -> None:
+        """Drain, unbind, close."""
+        self.session.stop(self._clock.seconds())
+        self.write()
+        self._tell(self.session.tick(self._clock.seconds()))
+
+    def submit(self, segment: Segment, now: float) -> Event | None:
+        return self.session.submit(segment, now)
+
+    def answer(self, ticket: int, outcome: Outcome) -> None:
+        self.session.answer(ticket, outcome)
+        if not self._reading and self.session.unanswered < self._service.unanswered_limit:
+            self._reading = True
+            self._resume_reading()
+        self.write_soon()
+
+    def abort(self) -> None:
+        """Drop the link at once."""
+        abort = getattr(self.transport, "abortConnection", None)
+        if abort is not None:
+            abort()
+
+    # a push producer towards its own transport: submits pause while the SMSC does not read
+
+    def pauseProducing(self) -> None:
+        self.blocked = True
+
+    def resumeProducing(self) -> None:
+        self.blocked = False
+        self._service.resumed(self)
+
+    def stopProducing(self) -> None:
+        self.blocked = True
+
+    def write_soon(self) -> None:
+        """Write at the end of this turn: what several events say leaves in one piece."""
+        if not self._waiting_to_write:
+            self._waiting_to_write = True
+            self._clock.callLater(0, self._write_now)
+
+    def write(self) -> None:
+        data = self.session.take_bytes()
+        if data and self.transport is not None and not self._closing:
+            self.transport.write(data)
+
+    def _write_now(self) -> None:
+        self._waiting_to_write = False
+        self.write()
+        self._rearm()
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        """Hand events on, then write and close as they ask."""
+        closing = next((event for event in events if type(event) is Closing), None)
+        if events:
+            self._service.heard(self, events)
+        if closing is not None and not self._closing:
+            self.write()
+            self._closing = True
+            assert self.transport is not None
+            self.transport.loseConnection()
+            return
+        if not self._waiting_to_write:
+            self.write()
+        if self._reading and self.session.unanswered >= self._service.unanswered_limit:
+            self._reading = False
+            self._pause_reading()
+        self._rearm()
+
+    def _pause_reading(self) -> None:
+        pause = getattr(self.transport, "pauseProducing", None)
+        if pause is not None:
+            pause()
+
+    def _resume_reading(self) -> None:
+        resume = getattr(self.transport, "resumeProducing", None)
+        if resume is not None and not self._closing:
+            resume()
+
+    def _rearm(self) -> None:
+        """Keep one timer, no later than the session's deadline.
+
+        A timer that fires early costs one empty `tick`; moving it at every PDU costs far more.
+        """
+        if self._closing:
+            return
+        due = self.session.deadline()
+        if self._timer is not None:
+            if due == inf or self._timer.getTime() <= due:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if due != inf:
+            self._timer = self._clock.callLater(
+                max(0.0, due - self._clock.seconds()), self._tick
+            )
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._tell(self.session.tick(self._clock.seconds()))
+
+
+class BindService(Service):
+    """Keeps one bind: connects, binds, reconnects after a pause, stops in order.
+
+    `connect(host, port)` gives an endpoint. The pauses: `reconnect` of the SMSC, `refused_pause`
+    after wrong credentials (0: never again by itself).
+    """
+
+    log = Logger()
+    name: str
+
+    def __init__(
+        self,
+        smsc: SmscConfig,
+        bind: BindConfig,
+        new_session: Callable[[], Session],
+        connect: Callable[[str, int], IStreamClientEndpoint],
+        listener: Listener,
+        clock: IReactorTime,
+        chance: Callable[[], float],
+        unanswered_limit: int = 50,
+    ) -> None:
+        self.smsc = smsc
+        self.config = bind
+        self.name = bind.name
+        self.mode: BindMode = bind.mode
+        self.unanswered_limit = unanswered_limit
+        self._new_session = new_session
+        self._connect = connect
+        self._listener = listener
+        self._clock = clock
+        self._backoff = Backoff(smsc.reconnect, chance)
+        self._targets = [(bind.host, bind.port or smsc.port)] if bind.host else []
+        self._targets = self._targets or [(host, bind.port or smsc.port) for host in smsc.hosts]
+        self._target = 0
+        self._link: BindProtocol | None = None
+        self._attempt: Deferred[IProtocol] | None = None
+        self._timer: IDelayedCall | None = None
+        self._stopped: Deferred[None] | None = None
+        self._refused: BindRefused | None = None
+        self._failing = ""  # trouble already told in the log
+        self._tried = False
+        self.dead = smsc.dead_start
+        self.since = -inf  # monotonic time of the last Bound
+        self.connects = self.binds_made = self.losses = 0
+        self.round_trip = 0.0  # of the last enquire_link
+        self.notes: dict[str, int] = {}
+        self.reason = "not started"
+
+    # -- what a lane asks ------------------------------------------------------------------------
+
+    @property
+    def credit(self) -> int:
+        link = self._link
+        return 0 if link is None or link.blocked else link.session.credit
+
+    @property
+    def bound(self) -> bool:
+        return self._link is not None and self._link.session.state is LinkState.BOUND
+
+    @property
+    def in_flight(self) -> int:
+        return 0 if self._link is None else self._link.session.in_flight
+
+    def submit(self, segment: Segment, now: float) -> Event | None:
+        assert self._link is not None
+        return self._link.submit(segment, now)
+
+    def flush(self) -> None:
+        if self._link is not None:
+            self._link.write_soon()
+
+    @property
+    def status(self) -> str:
+        """Kannel's status word: online, connecting, re-connecting, disconnected, dead."""
+        if self.bound:
+            return "online"
+        if self.dead:
+            return "dead" if self._refused or not self.running else "disconnected"
+        return "re-connecting" if self.binds_made or self.losses else "connecting"
+
+    # -- life ------------------------------------------------------------------------------------
+
+    def startService(self) -> None:
+        Service.startService(self)
+        if not self.dead:
+            self._try()
+
+    def stopService(self) -> Deferred[None]:
+        """Fires when the link is closed. Stopping twice is harmless."""
+        Service.stopService(self)
+        return self.disconnect()
+
+    def revive(self) -> None:
+        """Connect (again) although it was stopped or refused."""
+        self.dead = False
+        self._refused = None
+        if self.running and self._link is None and self._attempt is None:
+            self._cancel_timer()
+            self._try()
+
+    def kill(self) -> Deferred[None]:
+        """Unbind and stay away until `revive`."""
+        self.dead = True
+        return self.disconnect()
+
+    def abort(self) -> None:
+        """Drop the link, if there still is one, without ceremony."""
+        if self._link is not None:
+            self._link.abort()
+
+    def disconnect(self) -> Deferred[None]:
+        self._cancel_timer()
+        if self._attempt is not None:
+            self._attempt.cancel()
+        if self._stopped is not None:
+            return _follow(self._stopped)
+        if self._link is None:
+            return _fired()
+        stopped = self._stopped = Deferred()
+        done = _follow(stopped)
+        self._link.stop()
+        return done
+
+    def _try(self) -> None:
+        self._timer = None
+        if not self.running or self.dead:
+            return
+        host, port = self._targets[self._target % len(self._targets)]
+        self.connects += 1
+        self._tried = True
+
+        class BindFactory(Factory):
+            noisy = False
+
+            def buildProtocol(factory, addr: object) -> BindProtocol:  # noqa: N805
+                return BindProtocol(self._new_session(), self, self._clock)
+
+        attempt = self._connect(host, port).connect(BindFactory())
+        self._attempt = attempt
+        attempt.addCallbacks(self._connected, self._not_connected)
+        attempt.addErrback(lambda failure: self.log.failure("A bind broke", failure))
+
+    def _connected(self, link: IProtocol) -> None:
+        self._attempt = None
+        if self._link is not None and (not self.running or self.dead):
+            self._link.abort()
+
+    def _not_connected(self, failure: Failure) -> None:
+        self._attempt = None
+        if not self.running or self.dead:
+            return
+        self._target += 1
+        self._again(f"cannot connect: {failure.getErrorMessage()}")
+
+    # -- what the link tells ---------------------------------------------------------------------
+
+    def linked(self, link: BindProtocol) -> None:
+        self._link = link
+        self._refused = None
+        self.reason = "binding"
+
+    def heard(self, link: BindProtocol, events: Sequence[Event]) -> None:
+        for event in events:
+            kind = type(event)
+            if kind is Bound:
+                self._bound()
+            elif kind is BindRefused:
+                self._refused = event  # type: ignore[assignment]
+            elif kind is Alive:
+                self.round_trip = event.seconds  # type: ignore[union-attr]
+            elif kind is Noted:
+                self._noted(event)  # type: ignore[arg-type]
+            elif kind is Closing:
+                self.reason = event.reason  # type: ignore[union-attr]
+        self._listener.events(self, events, link.answer)
+
+    def resumed(self, link: BindProtocol) -> None:
+        self._listener.events(self, (), link.answer)
+
+    def unlinked(self, link: BindProtocol, events: Sequence[Event], failure: Failure) -> None:
+        if self._link is not link:
+            return
+        was_bound = self.since > -inf
+        lasted = self._clock.seconds() - self.since if was_bound else 0.0
+        self._link = None
+        self.since = -inf
+        if was_bound:
+            self.losses += 1
+            if lasted >= STABLE:
+                self._backoff.reset()
+        self._listener.link_lost(self, events)
+        stopped, self._stopped = self._stopped, None
+        if stopped is not None:
+            self.reason = "stopped"
+            self._listener.state_changed(self)
+            stopped.callback(None)
+            return
+        if not failure.check(ConnectionDone) and self.reason in ("bound", "binding"):
+            self.reason = failure.getErrorMessage()
+        elif self.reason in ("bound", "binding"):
+            self.reason = "the SMSC closed the link"
+        self._again(self.reason)
+
+    def _bound(self) -> None:
+        self.since = self._clock.seconds()
+        self.binds_made += 1
+        self.reason = "bound"
+        if self._failing:
+            self.log.info("{bind} is bound again", bind=self.name)
+            self._failing = ""
+        else:
+            self.log.info("{bind} is bound", bind=self.name)
+        self._listener.state_changed(self)
+
+    def _noted(self, note: Noted) -> None:
+        count = self.notes[note.what] = self.notes.get(note.what, 0) + 1
+        if count & (count - 1) == 0:  # the first, second, fourth ... of a kind
+            self.log.warn(
+                "{bind}: {what} ({detail}), {count} so far",
+                bind=self.name,
+                what=note.what,
+                detail=note.detail[:200],
+                count=count,
+            )
+
+    def _again(self, reason: str) -> None:
+        """Arrange the next attempt."""
+        self.reason = reason
+        refused, self._target = self._refused, self._target
+        pause = self._backoff.failed()
+        if refused is not None and refused.outcome is Outcome.DEAD:
+            if not self.smsc.refused_pause:
+                self.dead = True
+                self._say(f"the SMSC refuses our credentials ({refused.reason}); not tried again")
+                self._listener.state_changed(self)
+                return
+            pause = self.smsc.refused_pause
+            reason = f"the SMSC refuses our credentials ({refused.reason})"
+        elif refused is not None:
+            reason = f"the SMSC refuses the bind ({refused.reason})"
+        self.reason = reason
+        self._say(f"{reason}; next attempt in {pause:.1f} s")
+        self._listener.state_changed(self)
+        if self.running and not self.dead:
+            self._timer = self._clock.callLater(pause, self._try)
+
+    def _say(self, text: str) -> None:
+        """The same trouble twice is said once."""
+        trouble = text.split(";", 1)[0]
+        if trouble != self._failing:
+            self._failing = trouble
+            self.log.warn("{bind}: {text}", bind=self.name, text=text)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _fired() -> Deferred[None]:
+    done: Deferred[None] = Deferred()
+    done.callback(None)
+    return done
+
+
+def _follow(other: Deferred[None]) -> Deferred[None]:
+    """A Deferred of one's own that fires with `other`."""
+    mine: Deferred[None] = Deferred()
+
+    def pass_on(result: None) -> None:
+        mine.callback(None)
+
+    other.addCallback(pass_on)
+    return mine

@@ -1,0 +1,115 @@
+"""Where binds connect to and listeners listen, with TLS where it is configured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IOpenSSLClientConnectionCreator,
+    IOpenSSLContextFactory,
+    IStreamClientEndpoint,
+)
+from twisted.internet.protocol import Factory
+from twisted.internet.ssl import (
+    Certificate,
+    CertificateOptions,
+    PrivateCertificate,
+    TLSVersion,
+    optionsForClientTLS,
+    platformTrust,
+    trustRootFromCertificates,
+)
+from zope.interface import implementer
+
+from gatewayd.config import ListenerConfig, SmscConfig, TlsConfig
+
+BACKLOG = 1024  # connects that may wait; Twisted's 50 costs some of a burst a whole second
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class Unverified:
+    """TLS without checking who the other side is: asked for by `verify: no`, and only then."""
+
+    def __init__(self, server_name: str) -> None:
+        self._name = server_name
+        self._context = CertificateOptions(
+            verify=False, raiseMinimumTo=TLSVersion.TLSv1_2
+        ).getContext()
+
+    def clientConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:
+        connection = SSL.Connection(self._context, None)
+        connection.set_tlsext_host_name(self._name.encode("idna"))
+        return connection
+
+
+@implementer(IOpenSSLContextFactory)
+class ServerContext:
+    """A listener's certificate (with its chain) and key, TLS 1.2 and later."""
+
+    def __init__(self, tls: TlsConfig) -> None:
+        context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        context.set_min_proto_version(SSL.TLS1_2_VERSION)
+        context.use_certificate_chain_file(tls.certificate_file)
+        context.use_privatekey_file(tls.key_file or tls.certificate_file)
+        context.check_privatekey()
+        self._context = context
+
+    def getContext(self) -> SSL.Context:
+        return self._context
+
+
+class Connector:
+    """Makes endpoints and ports on one reactor."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+
+    def endpoint(self, smsc: SmscConfig, host: str, port: int) -> IStreamClientEndpoint:
+        """The SMSC's address; names are resolved again at each connect."""
+        source = (smsc.source_address, smsc.source_port) if smsc.source_address else None
+        if source is None and smsc.source_port:
+            source = ("0.0.0.0", smsc.source_port)  # noqa: S104 - any of our addresses, as asked
+        endpoint = HostnameEndpoint(
+            self._reactor, host, port, timeout=smsc.connect_timeout, bindAddress=source
+        )
+        if not smsc.tls.enabled:
+            return endpoint
+        return wrapClientTLS(client_options(smsc.tls, host), endpoint)
+
+    def listen(self, listener: ListenerConfig, factory: Factory) -> IListeningPort:
+        host = "" if listener.host in ("*", "all") else listener.host
+        if listener.tls.enabled:
+            port: IListeningPort = self._reactor.listenSSL(
+                listener.port, factory, ServerContext(listener.tls), BACKLOG, host
+            )
+        else:
+            port = self._reactor.listenTCP(listener.port, factory, BACKLOG, host)
+        return port
+
+
+def client_options(tls: TlsConfig, host: str) -> Any:
+    """How we check an SMSC's certificate, and show ours if it wants one."""
+    name = tls.server_name or host
+    if not tls.verify:
+        return Unverified(name)
+    trust = platformTrust()
+    if tls.ca_file:
+        trust = trustRootFromCertificates(_certificates(tls.ca_file))
+    mine = None
+    if tls.certificate_file:
+        pem = Path(tls.certificate_file).read_text("ascii")
+        if tls.key_file:
+            pem += Path(tls.key_file).read_text("ascii")
+        mine = PrivateCertificate.loadPEM(pem)
+    return optionsForClientTLS(name, trustRoot=trust, clientCertificate=mine)
+
+
+def _certificates(path: str) -> list[Certificate]:
+    """Every certificate of a PEM file."""
+    end = "-----END CERTIFICATE-----"
+    pieces = Path(path).read_text("ascii").split(end)[:-1]
+    return [Certificate.loadPEM((piece[piece.index("-----BEGIN") :] + end).encode()) for piece in pieces]

@@ -1,0 +1,278 @@
+"""The admin listener: Kannel's commands, its status pages, health, readiness and metrics."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from twisted.internet.interfaces import IReactorTime
+
+from gatewayd.config.model import HttpConfig
+from gatewayd.web.arguments import decode_query, read_integer
+from gatewayd.web.intake import Answer, Request
+from gatewayd.web.status import (
+    Page,
+    Snapshot,
+    StoredMessage,
+    banner,
+    render_health,
+    render_ready,
+    render_status,
+    render_store,
+)
+from gatewayd.web.users import AddressRules
+
+LONGEST_DENIAL: Final = 10.0  # seconds
+METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_UUID_LENGTH = 36
+_GOING_DOWN = "going down"
+_TOO_LATE = "Avalanche has already started, too late to save the sheeps"
+
+# in the order in which the list of commands names them
+_COMMANDS: Final = (
+    "status",
+    "store-status",
+    "log-level",
+    "shutdown",
+    "suspend",
+    "isolate",
+    "resume",
+    "restart",
+    "graceful-restart",
+    "flush-dlr",
+    "stop-smsc",
+    "start-smsc",
+    "add-smsc",
+    "remove-smsc",
+    "reload-lists",
+    "remove-message",
+)
+_ACCEPTED: Final = (Page.WML, Page.HTML, Page.XML)  # the first one that Accept names is taken
+_SUFFIXES: Final = {"txt": Page.TEXT, "html": Page.HTML, "xml": Page.XML, "wml": Page.WML}
+
+
+class Control(Protocol):
+    """What the commands do. `smsc` is an admin-id; those that return bool say whether it worked."""
+
+    def snapshot(self) -> Snapshot: ...
+
+    def store_status(self) -> Sequence[StoredMessage]: ...
+
+    def suspend(self) -> None: ...
+
+    def isolate(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def shutdown(self) -> None: ...
+
+    def restart(self, graceful: bool) -> None: ...
+
+    def flush_dlr(self) -> None: ...
+
+    def log_level(self, level: int) -> None: ...
+
+    def stop_smsc(self, smsc: str) -> bool: ...
+
+    def start_smsc(self, smsc: str) -> bool: ...
+
+    def add_smsc(self, smsc: str) -> bool: ...
+
+    def remove_smsc(self, smsc: str) -> bool: ...
+
+    def reload_lists(self) -> bool: ...
+
+    def remove_message(self, uuid: str) -> bool: ...
+
+
+class Admin:
+    """Handler of every path of the admin listener; pass it as the intake's default.
+
+    `render` makes the metrics page. A wrong password is answered ``Denied`` with status 200, each
+    one in a row a second later than the last, at most `LONGEST_DENIAL`.
+    """
+
+    def __init__(
+        self,
+        config: HttpConfig,
+        control: Control,
+        clock: IReactorTime,
+        render: Callable[[], bytes] = bytes,
+    ) -> None:
+        self._control = control
+        self._clock = clock
+        self._render = render
+        self._admin_password = config.admin_password.reveal().encode()
+        self._status_password = config.status_password.reveal().encode()
+        self._rules = AddressRules(
+            config.admin_allow_ip, config.admin_deny_ip, only_allowed=config.strict
+        )
+        self._denials = 0
+        self._banner = banner()
+
+    def __call__(self, request: Request) -> None:
+        """Answer, or close the connection of an address that may not come in."""
+        if not self._rules.admit(request.peer):
+            request.drop()
+            return
+        if (special := self._special(request.path)) is not None:
+            request.reply(special)
+            return
+        command, page = _command_of(request)
+        if command not in _COMMANDS:
+            end = page.line_end
+            text = f"Unknown command `{page.quote(request.path)}'.{end}Possible commands are:{end}"
+            self._reply(request, page, text + "".join(f"{name}{end}" for name in _COMMANDS))
+            return
+        fields = decode_query(request.query)
+        if not self._may(command, fields):
+            self._deny(request, page)
+            return
+        self._denials = 0
+        after: list[Callable[[], None]] = []
+        self._reply(request, page, self._run(command, fields, page, after))
+        for action in after:
+            action()
+
+    def _reply(self, request: Request, page: Page, text: str) -> None:
+        request.reply(Answer(200, page.wrap(text), (("Content-Type", page.value),)))
+
+    def _deny(self, request: Request, page: Page) -> None:
+        delay = min(float(self._denials), LONGEST_DENIAL)
+        self._denials += 1
+        if delay:
+            self._clock.callLater(delay, self._reply, request, page, "Denied")
+        else:
+            self._reply(request, page, "Denied")
+
+    def _special(self, path: str) -> Answer | None:
+        if path == "/metrics":
+            return Answer(200, self._render(), (("Content-Type", METRICS_TYPE),))
+        if path == "/healthz":
+            return _json_answer(200, render_health(self._control.snapshot()))
+        if path == "/readyz":
+            ready, body = render_ready(self._control.snapshot())
+            return _json_answer(200 if ready else 503, body)
+        return None
+
+    def _may(self, command: str, fields: dict[str, bytes]) -> bool:
+        password = fields.get("password")
+        if command in ("status", "store-status"):
+            if not self._status_password:
+                return True
+            if password is None:
+                return False
+            # both are compared, so that the time tells nothing
+            status = hmac.compare_digest(password, self._status_password)
+            return hmac.compare_digest(password, self._admin_password) or status
+        return (
+            password is not None
+            and bool(self._admin_password)
+            and hmac.compare_digest(password, self._admin_password)
+        )
+
+    def _run(
+        self, command: str, fields: dict[str, bytes], page: Page, after: list[Callable[[], None]]
+    ) -> str:
+        """Do what the command says; what must wait for the answer to be on its way is `after`."""
+        control = self._control
+        snapshot = control.snapshot()
+        if command == "status":
+            return render_status(snapshot, page, self._banner)
+        if command == "store-status":
+            return render_store(control.store_status(), page)
+        if command == "log-level":
+            return self._log_level(fields)
+        if command == "shutdown":
+            after.append(control.shutdown)
+            return "Bringing system down"
+        if snapshot.state == _GOING_DOWN:
+            return "Trying harder to restart" if command == "restart" else _TOO_LATE
+        if command == "restart":
+            after.append(lambda: control.restart(graceful=False))
+            return "Restarting....."
+        if command == "graceful-restart":
+            after.append(lambda: control.restart(graceful=True))
+            return "Restarting gracefully....."
+        if command == "reload-lists":
+            done = control.reload_lists()
+            return "Black/white lists re-loaded" if done else "Could not re-load lists."
+        if command == "remove-message":
+            return self._remove_message(fields, page)
+        if command.endswith("-smsc"):
+            return self._smsc(command, fields, page)
+        return self._change(command, snapshot.state)
+
+    def _change(self, command: str, state: str) -> str:
+        control = self._control
+        if command == "suspend":
+            if state == "suspended":
+                return "Already suspended"
+            control.suspend()
+            return "Kannel suspended"
+        if command == "isolate":
+            if state == "isolated":
+                return "Already isolated"
+            control.isolate()
+            return "Kannel isolated from message providers"
+        if command == "resume":
+            if state not in ("suspended", "isolated"):
+                return "Already running"
+            control.resume()
+            return "Running resumed"
+        if state != "suspended":
+            return "Suspend Kannel before trying to flush DLR queue"
+        control.flush_dlr()
+        return "DLR queue flushed"
+
+    def _log_level(self, fields: dict[str, bytes]) -> str:
+        given = fields.get("level")
+        if given is None:
+            return "New level not given"
+        level = read_integer(given) or 0
+        self._control.log_level(level)
+        return f"log-level set to {level}"
+
+    def _smsc(self, command: str, fields: dict[str, bytes], page: Page) -> str:
+        given = fields.get("smsc")
+        if given is None:
+            return "SMSC id not given"
+        smsc = given.decode("utf-8", "replace")
+        control = self._control
+        act, failed, done = {
+            "stop-smsc": (control.stop_smsc, "shut down", "shut down"),
+            "start-smsc": (control.start_smsc, "re-start", "re-started"),
+            "add-smsc": (control.add_smsc, "add", "added"),
+            "remove-smsc": (control.remove_smsc, "remove", "removed"),
+        }[command]
+        if act(smsc):
+            return f"SMSC `{page.quote(smsc)}' {done}"
+        return f"Could not {failed} smsc-id `{page.quote(smsc)}'"
+
+    def _remove_message(self, fields: dict[str, bytes], page: Page) -> str:
+        given = fields.get("id")
+        if given is None:
+            return "Message id not given"
+        if len(given) != _UUID_LENGTH:
+            return f"Message id should be {_UUID_LENGTH} characters long"
+        uuid = given.decode("latin-1")
+        if self._control.remove_message(uuid):
+            return f"Message id `{page.quote(uuid)}' removed"
+        return f"Could not remove message id `{page.quote(uuid)}'"
+
+
+def _command_of(request: Request) -> tuple[str, Page]:
+    """The command a path names, and the page wanted: by suffix, else by the Accept header."""
+    page = Page.TEXT
+    if accept := request.headers.get("accept", ""):
+        types = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
+        page = next((page for page in _ACCEPTED if page.value in types), Page.TEXT)
+    prefix, cgi_bin, rest = request.path.partition("/cgi-bin/")
+    path = prefix + rest if cgi_bin else request.path.removeprefix("/")
+    command, _, suffix = path.partition(".")
+    return command, _SUFFIXES.get(suffix, page)
+
+
+def _json_answer(status: int, body: bytes) -> Answer:
+    return Answer(status, body, (("Content-Type", "application/json"),))

@@ -1,0 +1,375 @@
+"""sendsms: Kannel's way to hand in a message over HTTP, checks and texts included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from gatewayd.config.model import Config, UserConfig
+from gatewayd.model import Acceptance, Order, Verdict
+from gatewayd.sms import charsets
+from gatewayd.web.arguments import decode_query, read_integer
+from gatewayd.web.forms import Posted, read_post
+from gatewayd.web.intake import KANNEL_HEADERS, Answer, Request
+from gatewayd.web.lists import NumberCheck
+from gatewayd.web.users import Users
+
+_LONGEST_UDH = 140
+_LONGEST_ACCOUNT = 64
+_SHORTEST_URL = 8
+_LONGEST_URL = 4096
+_LONGEST_ADDRESS = 20  # SMPP 3.4, 5.2.8
+_LONGEST_DELAY = 10 * 366 * 24 * 60  # minutes; more is as good as for ever
+
+# what may stand in a number field, and the name its refusal gives it; checked in this order
+_RANGES: Final = (
+    ("dlr-mask", -1, 66, "DLR-Mask"),
+    ("mclass", -1, 3, "MClass"),
+    ("pid", -1, 255, "PID"),
+    ("rpi", -1, 2, "RPI"),
+    ("alt-dcs", -1, 1, "Alt-DCS"),
+    ("mwi", -1, 7, "MWI"),
+    ("coding", -1, 2, "Coding"),
+    ("compress", -1, 1, "Compress"),
+    ("validity", -1, 2**31, "Validity"),
+    ("deferred", -1, 2**31, "Deferred"),
+    ("priority", -1, 3, "Priority"),
+)
+_RANGE_NAMES: Final = frozenset(name for name, *_ in _RANGES) | {"dlrmask"}
+
+
+def _answer(status: int, text: str) -> Answer:
+    return Answer(status, text.encode(), KANNEL_HEADERS)
+
+
+def _misformed(field: str) -> Answer:
+    return _answer(400, f"{field} field misformed, rejected")
+
+
+ACCEPTED: Final = _answer(202, "0: Accepted for delivery")
+QUEUED: Final = _answer(202, "3: Queued for later delivery")
+UNROUTABLE: Final = _answer(403, "Not routable. Do not try again.")
+TOO_LONG: Final = _answer(400, "Text is too long, rejected")
+UNAUTHORIZED: Final = _answer(403, "Authorization failed for sendsms")
+NO_RECEIVER: Final = _answer(400, "Missing receiver number, rejected")
+NO_RECEIVERS: Final = _answer(400, "Missing receiver(s) number(s), rejected")
+EMPTY_RECEIVER: Final = _answer(400, "Empty receiver number not allowed, rejected")
+TOO_MANY: Final = _answer(400, "Too many receivers, rejected")
+DENIED: Final = _answer(400, "Number(s) has/have been denied by white- and/or black-lists.")
+NO_SENDER: Final = _answer(400, "Sender missing and no global set, rejected")
+LONG_UDH: Final = _answer(400, "UDH field is too long, rejected")
+BAD_ACCOUNT: Final = _answer(400, "Account field misformed or too long, rejected")
+BAD_TEXT: Final = _answer(400, "Charset or body misformed, rejected")
+BAD_TYPE: Final = _answer(400, "Invalid content-type")
+UNSUPPORTED: Final = _answer(415, "Unsupported content-type, rejected")
+
+
+class _Refused(Exception):
+    """A check failed; `answer` says which."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+
+
+@dataclass(frozen=True, slots=True)
+class _Caller:
+    """A user with what was made ready of its configuration."""
+
+    name: str
+    numbers: NumberCheck
+
+
+class SendSms:
+    """Handler of the sendsms path.
+
+    `accept` takes each order and calls back, at once or later, with what became of it; `wall`
+    gives seconds since the epoch. Lists of numbers are read here and in `reload_lists`, which
+    blocks; both raise ConfigError.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        accept: Callable[[Order, Callable[[Acceptance], None]], None],
+        wall: Callable[[], float],
+    ) -> None:
+        self._config = config
+        self._accept = accept
+        self._wall = wall
+        http = config.http
+        self._strict = http.strict
+        self._immediate = http.immediate_reply
+        self._global_sender = http.global_sender
+        self._most_receivers = config.limits.receivers
+        self._characters = http.receiver_characters.encode()
+        self._users = Users(config.users, only_allowed=http.strict)
+        busy: tuple[tuple[str, str], ...] = KANNEL_HEADERS
+        if http.retry_after:
+            busy += (("Retry-After", str(http.retry_after)),)
+        self._overloaded = Answer(503, b"Temporal failure, try again later.", busy)
+        self._answers = {
+            Verdict.ACCEPTED: ACCEPTED,
+            Verdict.QUEUED: QUEUED,
+            Verdict.UNROUTABLE: UNROUTABLE,
+            Verdict.OVERLOADED: self._overloaded,
+            Verdict.TOO_LONG: TOO_LONG,
+        }
+        self.reload_lists()
+
+    def reload_lists(self) -> None:
+        """Read all lists of numbers again; when one cannot be read the old ones stay."""
+        numbers = NumberCheck(self._config.http.numbers, "sendsms")
+        callers = {
+            id(user): _Caller(
+                user.name or user.username, NumberCheck(user.numbers, f"user {user.username}")
+            )
+            for user in self._config.users
+        }
+        self._numbers, self._callers = numbers, callers
+
+    def __call__(self, request: Request) -> None:
+        """Check the request and hand its order over; the answer follows when it is decided."""
+        try:
+            order, denied = (
+                self._take_post(request) if request.method == "POST" else self._take_get(request)
+            )
+        except _Refused as refused:
+            request.reply(refused.answer)
+            return
+        self._accept(order, partial(self._decided, request, denied))
+
+    def _decided(self, request: Request, denied: list[str], acceptance: Acceptance) -> None:
+        verdict = acceptance.verdict
+        if self._immediate and verdict not in (Verdict.OVERLOADED, Verdict.TOO_LONG):
+            # this answer was promised before anybody looked for a way to the SMSC
+            text = "Sent."
+            if denied:
+                text += " Denied receivers are: " + " ".join(denied)
+            if acceptance.segments > 1:
+                text += f" Message splits: {acceptance.segments}"
+            request.reply(_answer(202, text))
+            return
+        request.reply(self._answers[verdict])
+
+    # -- forms
+
+    def _take_get(self, request: Request) -> tuple[Order, list[str]]:
+        fields = decode_query(request.query)
+        user = self._authorize(fields, request.peer)
+        to = fields.get("to")
+        if to is None:
+            raise _Refused(NO_RECEIVER)
+        if not to:
+            raise _Refused(EMPTY_RECEIVER)
+        return self._check(user, fields, to, 0)
+
+    def _take_post(self, request: Request) -> tuple[Order, list[str]]:
+        posted: Posted | None = read_post(request)
+        if posted is None:
+            raise _Refused(BAD_TYPE)
+        fields = posted.fields
+        user = self._authorize(fields, request.peer)
+        to = fields.get("to")
+        if to is None:
+            raise _Refused(NO_RECEIVERS)
+        if not to:
+            raise _Refused(EMPTY_RECEIVER)
+        if posted.unsupported:
+            raise _Refused(UNSUPPORTED)
+        return self._check(user, fields, to, posted.coding)
+
+    def _authorize(self, fields: dict[str, bytes], peer: str) -> UserConfig:
+        username = fields.get("username")
+        if username is None:
+            username = fields.get("user")
+        password = fields.get("password")
+        if password is None:
+            password = fields.get("pass")
+        if username is None or password is None:
+            raise _Refused(UNAUTHORIZED)
+        user = self._users.find(username, password, peer)
+        if user is None:
+            raise _Refused(UNAUTHORIZED)
+        return user
+
+    # -- checks, in Kannel's order
+
+    def _check(
+        self, user: UserConfig, fields: dict[str, bytes], to: bytes, default_coding: int
+    ) -> tuple[Order, list[str]]:
+        caller = self._callers[id(user)]
+        udh = fields.get("udh", b"")
+        if udh:
+            if len(udh) != udh[0] + 1:
+                raise _Refused(_misformed("UDH"))
+            if len(udh) > _LONGEST_UDH:
+                raise _Refused(LONG_UDH)
+        receivers, denied = self._receivers(caller, to)
+        source = self._source(user, fields)
+        order = Order(
+            user=caller.name,
+            receivers=receivers,
+            source=source,
+            udh=udh,
+            account=self._account(fields),
+            dlr_url=self._dlr_url(user, fields),
+            options=user.text,
+            channel=user.channel,
+        )
+        coding = -1
+        if not _RANGE_NAMES.isdisjoint(fields):
+            coding = self._numbers_into(order, fields)
+        if coding < 0:
+            coding = 1 if udh else default_coding
+        order.coding = coding
+        if "binfo" in fields:
+            order.binfo = self._text("BInfo", fields["binfo"])
+        if "meta-data" in fields:
+            order.meta = self._text("Meta-Data", fields["meta-data"])
+        self._body_into(order, fields, coding)
+        if user.forced_smsc is not None:
+            order.smsc = user.forced_smsc
+        elif "smsc" in fields:
+            order.smsc = self._text("SMSC", fields["smsc"])
+        else:
+            order.smsc = user.default_smsc
+        return order, denied
+
+    def _receivers(self, caller: _Caller, to: bytes) -> tuple[list[str], list[str]]:
+        """Who may get it, each once, and who may not."""
+        numbers = to.split(None, self._most_receivers)
+        if len(numbers) > self._most_receivers:
+            raise _Refused(TOO_MANY)
+        characters, user_numbers, all_numbers = self._characters, caller.numbers, self._numbers
+        allowed: list[str] = []
+        denied: list[str] = []
+        for octets in numbers:
+            number = octets.decode("latin-1")
+            if (
+                octets.translate(None, characters)
+                or (self._strict and len(octets) > _LONGEST_ADDRESS + 1)
+                or not (user_numbers.idle or user_numbers.admit(number))
+                or not (all_numbers.idle or all_numbers.admit(number))
+            ):
+                if number not in denied:
+                    denied.append(number)
+            elif number not in allowed:
+                allowed.append(number)
+        if not allowed:
+            raise _Refused(DENIED)
+        return allowed, denied
+
+    def _source(self, user: UserConfig, fields: dict[str, bytes]) -> str:
+        if user.faked_sender:
+            return user.faked_sender
+        given = fields.get("from")
+        if given:
+            source = self._text("Sender", given)
+            if self._strict and len(given) > _LONGEST_ADDRESS + 1:
+                raise _Refused(_misformed("Sender"))
+            return source
+        source = user.default_sender or self._global_sender
+        if not source:
+            raise _Refused(NO_SENDER)
+        return source
+
+    def _account(self, fields: dict[str, bytes]) -> str:
+        account = fields.get("account")
+        if not account:
+            return ""
+        if len(account) > _LONGEST_ACCOUNT or account.translate(None, b"[]\n\r") != account:
+            raise _Refused(BAD_ACCOUNT)
+        return self._text("Account", account)
+
+    def _dlr_url(self, user: UserConfig, fields: dict[str, bytes]) -> str:
+        url = fields.get("dlr-url")
+        if url is None:
+            url = fields.get("dlrurl")
+        if not url:
+            return user.dlr_url
+        if (
+            not _SHORTEST_URL <= len(url) <= _LONGEST_URL
+            or not url[:8].lower().startswith((b"http://", b"https://"))
+            or b"\r" in url
+            or b"\n" in url
+            or b"\0" in url
+        ):
+            raise _Refused(_misformed("DLR-URL"))
+        return self._text("DLR-URL", url)
+
+    def _text(self, field: str, value: bytes) -> str:
+        """A field that is text. Kannel hands octets on whatever they are; `strict` refuses some."""
+        try:
+            text = value.decode()
+        except UnicodeDecodeError:
+            if self._strict:
+                raise _Refused(_misformed(field)) from None
+            return value.decode("latin-1")
+        if self._strict and not text.isprintable() and any(c < " " or c == "\x7f" for c in text):
+            raise _Refused(_misformed(field))
+        return text
+
+    def _numbers_into(self, order: Order, fields: dict[str, bytes]) -> int:
+        """Read the number fields into `order`; the coding, or -1, is the result."""
+        read: dict[str, int] = {}
+        if "dlr-mask" not in fields and "dlrmask" in fields:
+            fields["dlr-mask"] = fields["dlrmask"]
+        for name, low, high, label in _RANGES:
+            value = fields.get(name)
+            if value is None:
+                continue
+            number = read_integer(value)
+            if number is None:
+                continue
+            if not low <= number <= high:
+                raise _Refused(_misformed(label))
+            read[name] = number
+        get = read.get
+        order.dlr_mask = max(get("dlr-mask", 0), 0)
+        order.mclass = get("mclass", -1)
+        order.pid = get("pid", -1)
+        order.rpi = get("rpi", -1)
+        order.alt_dcs = get("alt-dcs", -1)
+        order.mwi = get("mwi", -1)
+        order.compress = get("compress", -1)
+        order.priority = get("priority", -1)
+        order.validity = self._moment(get("validity", -1))
+        order.deferred = self._moment(get("deferred", -1))
+        return get("coding", -1)
+
+    def _moment(self, minutes: int) -> float:
+        if minutes < 0:
+            return 0.0
+        return self._wall() + 60 * min(minutes, _LONGEST_DELAY)
+
+    def _body_into(self, order: Order, fields: dict[str, bytes], coding: int) -> None:
+        text = fields.get("text", b"")
+        if coding == 1:
+            order.data = text
+            return
+        charset = fields.get("charset", b"") if text else b""
+        if charset:
+            order.charset = charset.decode("latin-1")
+            try:
+                text = self._recode(text, order.charset, "UTF-16BE" if coding else "UTF-8")
+            except charsets.UnknownCharset:
+                raise _Refused(BAD_TEXT) from None
+        if coding == 2:
+            if self._strict and len(text) % 2:
+                raise _Refused(BAD_TEXT)
+            order.data = text
+            return
+        try:
+            order.text = text.decode()
+        except UnicodeDecodeError:
+            if self._strict:
+                raise _Refused(BAD_TEXT) from None
+            order.text = charsets.decode_utf8_cut(text)
+
+    def _recode(self, text: bytes, charset: str, target: str) -> bytes:
+        if self._strict and "\ufffd" in charsets.decode(text, charset):
+            raise _Refused(BAD_TEXT)
+        return charsets.recode(text, charset, target)

@@ -1,0 +1,278 @@
+"""`make torture`: the gateway is killed under load, again and again, and the ledgers are compared.
+
+A caller, an SMSC and a platform outlive the gateway. Every text carries an id, and each of the
+three counts per id what it saw. Afterwards: what was answered 202 must have reached the SMSC, what
+was answered deliver_sm_resp 0 must have reached the platform, and a fault may at most repeat what
+was under way when it struck. Without a fault nothing may come twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from harness import (
+    POSTS_IN_FLIGHT,
+    Gateway,
+    NoCompiler,
+    Rig,
+    Tool,
+    build,
+    drain,
+    kannel_conf,
+    until,
+)
+
+KILL, STOP = "kill -9", "SIGTERM"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How hard the gateway is beaten; rates are per second.
+
+    `faults` strike one after the other, spread over `seconds` at random distances (`seed`): `KILL`,
+    `STOP`, or the name of a failpoint, at which the gateway kills itself.
+    """
+
+    faults: Sequence[str]
+    seconds: float
+    mt_rate: int = 400
+    mo_rate: int = 200
+    window: int = 20
+    mo_window: int = 20
+    binds: int = 2
+    seed: int = 1
+    settle: float = 60.0  # patience for the rest after the last fault
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One promise: how often it was at stake, what came out, and whether that is allowed."""
+
+    guarantee: str
+    fault: str
+    count: int
+    figure: str
+    holds: bool
+
+
+@dataclass(slots=True)
+class Repeats:
+    """What came twice in one stretch between two faults: submits, MO calls, reports."""
+
+    mt: int
+    mo: int
+    reports: int
+
+    def __sub__(self, before: Repeats) -> Repeats:
+        return Repeats(self.mt - before.mt, self.mo - before.mo, self.reports - before.reports)
+
+
+class Torture:
+    """One run of a plan in an empty folder; `run` gives the verdicts."""
+
+    def __init__(self, plan: Plan, rig: Rig) -> None:
+        self.plan, self.rig = plan, rig
+        self.random = random.Random(plan.seed)
+        self.gateway: Gateway = rig.gateway(kannel_conf(rig, window=plan.window, binds=plan.binds))
+        seconds = max(1, round(plan.seconds))
+        self.mo_total = plan.mo_rate * seconds
+        self.smsc: Tool = rig.smsc(
+            {
+                "resp-delay-ms": 15,  # so that a fault finds submits under way
+                "dlr-delay-ms": 40,
+                "mo": self.mo_total,
+                "mo-rate": plan.mo_rate,
+                "mo-window": plan.mo_window,
+            }
+        )
+        self.platform: Tool = rig.platform({"delay-ms": 5})
+        self.mt_total = plan.mt_rate * seconds
+        self.away: list[float] = []  # seconds from each fault to the first answer
+        self.repeats: list[Repeats] = []  # before the first fault, after it, after the second ...
+
+    def run(self) -> list[Verdict]:
+        self.gateway.start(self._environment(0))
+        self._wait_bound()
+        options = {"total": self.mt_total, "rate": self.plan.mt_rate, "conns": 16, "timeout-s": 10}
+        caller = self.rig.caller(options, reports=True)
+        began, last = time.monotonic(), self._counted()
+        gap = self.plan.seconds / (len(self.plan.faults) + 1)
+        for number, fault in enumerate(self.plan.faults):
+            due = began + gap * (number + 1) + gap * self.random.uniform(-0.4, 0.4)
+            if fault in (KILL, STOP):
+                until(lambda due=due: time.monotonic() >= due, self.plan.seconds)  # type: ignore[misc]
+            else:
+                until(lambda: not self.gateway.running, 2 * gap)
+            last = self._note(last)
+            self._strike(fault)
+            struck = time.monotonic()
+            self.gateway.start(self._environment(number + 1))
+            self.away.append(time.monotonic() - struck)
+            self._wait_bound()
+        until(lambda: not caller.running, self.plan.seconds + 30)
+        accepted = caller.end()["ok"]
+        self._drain(accepted)
+        self._note(last)
+        at_smsc, at_platform = self.smsc.end(), self.platform.end()
+        stopped = self.gateway.stop()
+        return self._judge(caller, at_smsc["dlr_made"], at_platform["dlr_unique"], stopped)
+
+    def _environment(self, number: int) -> dict[str, str]:
+        """The failpoint at which the gateway shall end before fault `number`, if that is one."""
+        faults = self.plan.faults
+        if number < len(faults) and faults[number] not in (KILL, STOP):
+            return {"GATEWAYD_FAILPOINT": f"{faults[number]}:kill"}
+        return {}
+
+    def _strike(self, fault: str) -> None:
+        if fault == STOP:
+            self.gateway.stop()
+        else:
+            self.gateway.kill()
+
+    def _wait_bound(self) -> None:
+        if not until(lambda: self.smsc.binds >= self.plan.binds, 20):
+            raise RuntimeError(f"not bound within 20 s:\n{self.gateway.tail()}")
+
+    def _drain(self, accepted: int) -> None:
+        """Wait until everything has arrived, or nothing moves any more."""
+        patience = self.plan.settle
+        drain(lambda: self.smsc.uniq, accepted, stall=12, cap=patience)
+        drain(lambda: self.smsc.mo_acked, self.mo_total, stall=12, cap=patience)
+        drain(lambda: self.platform.mo, self.mo_total, stall=12, cap=patience)
+        drain(lambda: self.platform.dlr, accepted, stall=12, cap=patience)
+        time.sleep(1.5)  # what comes twice may come now
+
+    def _counted(self) -> Repeats:
+        return Repeats(self.smsc.dup, self.platform.mo_dup, self.platform.dlr_dup)
+
+    def _note(self, before: Repeats) -> Repeats:
+        now = self._counted()
+        self.repeats.append(now - before)
+        return now
+
+    def _judge(self, caller: Tool, receipts: int, reports: int, stopped: int) -> list[Verdict]:
+        plan = self.plan
+        fault = " + ".join(
+            f"{plan.faults.count(name)} x {name}" for name in dict.fromkeys(plan.faults)
+        )
+        accepted, submitted = _ids(caller.seen("accepted")), _ids(self.smsc.seen("acked"))
+        taken, called = _ids(self.smsc.seen("moacked")), _ids(self.platform.seen("mo"))
+        reported = _ids(self.platform.seen("dlr"))
+        lost_mt, lost_mo = accepted - submitted, taken - called
+        silent = (accepted & submitted) - reported
+        open_submits = plan.window * plan.binds
+        open_deliveries = plan.mo_window * plan.binds
+        quiet, struck = self.repeats[0], self.repeats[1:]
+        calm = quiet.mt + quiet.mo + quiet.reports
+
+        def none(name: str, count: int, lost: set[int]) -> Verdict:
+            return Verdict(name, fault, count, f"{len(lost)} lost", not lost)
+
+        def bounded(name: str, found: list[int], bound: int, bound_of_stop: int) -> Verdict:
+            bounds = [bound_of_stop if name == STOP else bound for name in plan.faults]
+            holds = all(n <= most for n, most in zip(found, bounds, strict=True))
+            figure = f"{sum(found)} in all, {max(found, default=0)} after one fault"
+            allowed = f" (allowed: {max(bounds, default=0)})"
+            return Verdict(name, fault, len(found), figure + allowed, holds)
+
+        # A clean stop waits for the answers of the SMSC, so it leaves no submit in doubt.
+        calls = open_deliveries + POSTS_IN_FLIGHT
+        return [
+            none("answered 202: submitted", len(accepted), lost_mt),
+            none("deliver_sm answered 0: platform called", len(taken), lost_mo),
+            none("receipt taken: report made", len(accepted & submitted), silent),
+            bounded("submits made twice", [r.mt for r in struck], open_submits, 0),
+            bounded("MO calls made twice", [r.mo for r in struck], calls, calls),
+            bounded("reports made twice", [r.reports for r in struck], open_submits + calls, calls),
+            Verdict("nothing comes twice", "none", 1, f"{calm} twice", calm == 0),
+            Verdict(
+                "answers again",
+                fault,
+                len(self.away),
+                f"after {max(self.away, default=0):.1f} s at most",
+                max(self.away, default=0) < 10,
+            ),
+            Verdict("clean end", STOP, 1, f"exit status {stopped}", stopped == 0),
+        ]
+
+
+def _ids(dump: bytes) -> set[int]:
+    return {number for number, times in enumerate(dump) if times}
+
+
+def torture(plan: Plan, folder: Path) -> list[Verdict]:
+    """Run `plan` with its files in `folder`. Raises `NoCompiler`, or RuntimeError with a log."""
+    build()
+    with Rig(folder) as rig:
+        return Torture(plan, rig).run()
+
+
+def table(verdicts: Sequence[Verdict]) -> str:
+    rows = [("guarantee", "fault", "count", "figure", "verdict")]
+    rows += [
+        (v.guarantee, v.fault, str(v.count), v.figure, "holds" if v.holds else "BROKEN")
+        for v in verdicts
+    ]
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def main() -> int:
+    usual = Plan((), 0)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--stops", type=int, default=0, help="how often SIGTERM instead")
+    parser.add_argument(
+        "--failpoints", nargs="+", default=[], help="names at which it shall kill itself"
+    )
+    parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--mt-rate", type=int, default=usual.mt_rate)
+    parser.add_argument("--mo-rate", type=int, default=usual.mo_rate)
+    parser.add_argument("--binds", type=int, default=usual.binds)
+    parser.add_argument("--window", type=int, default=usual.window)
+    parser.add_argument("--seed", type=int, default=int(time.time()) % 100000)
+    parser.add_argument("--folder", type=Path, help="keep the files there")
+    parser.add_argument("--json", type=Path, help="write the verdicts there")
+    chosen = parser.parse_args()
+    faults = [KILL] * chosen.kills + [STOP] * chosen.stops + list(chosen.failpoints)
+    random.Random(chosen.seed).shuffle(faults)
+    plan = Plan(
+        faults,
+        chosen.seconds,
+        mt_rate=chosen.mt_rate,
+        mo_rate=chosen.mo_rate,
+        binds=chosen.binds,
+        window=chosen.window,
+        seed=chosen.seed,
+    )
+    print(f"{len(faults)} faults in {plan.seconds:.0f} s, seed {plan.seed}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="gatewayd-torture-") as temporary:
+        folder = chosen.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            verdicts = torture(plan, folder)
+        except (NoCompiler, RuntimeError) as error:
+            print(error)
+            return 1
+    print(table(verdicts))
+    if chosen.json:
+        chosen.json.write_text(json.dumps([asdict(v) for v in verdicts], indent=1) + "\n")
+    return 0 if all(verdict.holds for verdict in verdicts) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
