@@ -58,10 +58,10 @@ replay: $(STAMP) ## the recorded cases of Kannel 1.4.5, against the shares of te
 	  --minimum tests/kannel/minimum.json -qq $(REPLAY)
 
 bench: $(STAMP) ## rates and delays, beside Kannel where it is installed (QUICK=1: a shorter look)
-	$(PY) tests/bench/bench.py $(if $(QUICK),--quick) $(BENCH)
+	$(PY) -m tests.bench.bench $(if $(QUICK),--quick) $(BENCH)
 
 torture: $(STAMP) ## kill -9 under load, again and again (KILLS=50 SECONDS=120)
-	$(PY) tests/live/torture.py --kills $(KILLS) --seconds $(SECONDS) $(TORTURE)
+	$(PY) -m tests.live.torture --kills $(KILLS) --seconds $(SECONDS) $(TORTURE)
 
 # One resolver run for the daemon, one for everything, held to the first; no address of an index,
 # no path and no option of the machine that ran it may get into the files.

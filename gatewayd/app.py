@@ -22,7 +22,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from gatewayd.config import ChannelConfig, Config, SmscConfig
+from gatewayd.config import Config, SmscConfig
 from gatewayd.control import Control
 from gatewayd.errors import ConfigError
 from gatewayd.flow.calls import MoBoxes
@@ -136,8 +136,6 @@ class Gateway(Service):
             chance,
         )
         budget = Budget(config.http.max_requests_out)
-        neutral = config.channels[0].retry if config.kannel and config.channels else None
-        defaults = ChannelConfig("", retry=neutral) if neutral else ChannelConfig("")
         self.reports = ReportBoxes(
             config,
             self.keys,
@@ -148,7 +146,7 @@ class Gateway(Service):
             budget,
             self.http.send,
             self._claimer(Queue.DLR, self._report_box),
-            defaults,
+            config.reports,
         )
         self.dlr = DlrFlow(
             config, self.keys, self.journal, self.reports, wall, self._look_up, self._siblings

@@ -265,7 +265,7 @@ class Control:
         return SmscEntry(
             name=config.status_name or config.name,
             id=config.id,
-            admin_id=config.admin_id,
+            admin_id=config.admin_id or config.id,
             status=status,
             received_sms=_traffic(meters.received_sms, now),
             received_dlr=_traffic(meters.received_dlr, now),

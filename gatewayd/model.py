@@ -54,7 +54,7 @@ class TextOptions:
     concatenation: bool = True
     split_chars: str = ""
     split_suffix: str = ""
-    split_look_back: float = 0.25  # share of a part given up to end at a split character (Kannel: 1)
+    split_look_back: float = 0.25  # share of a part given up to end at a split character
     header: str = ""
     footer: str = ""
     octets: int = 140  # part size without concatenation (Kannel's sms-length)

@@ -44,6 +44,24 @@ _REMARKS = {
     "tlvs-need-version": "TLVs are sent whatever version the bind answer says",
     "reply-request-failed": "sent to the phone when no channel takes an MO",
     "receiver-characters": "which characters a receiver may have",
+    "esm-class": "store and forward, as Kannel marks every submit",
+    "id-case": "message ids compare with their case and zeros",
+    "temporary": "answers to a submit that are tried again",
+    "throttling": "answers that pause the bind",
+    "already-bound-is-bound": "ESME_RALYBND as the answer to a bind counts as success",
+    "queue-full-status": "what a deliver_sm gets when too much waits",
+    "not-bound": 'answers that mean "you are not bound"; Kannel knows none',
+    "strict-addresses": "letters in a TON 1 source are refused",
+    "strict-receipts": "only receipt texts in the usual spelling count",
+    "mwi-ucs2": "data_coding 0xEx is read as GSM",
+    "nack-unexpected": "alert_notification and outbind get a generic_nack",
+    "enquire-always": "also while traffic flows",
+    "throttled-waits": "a throttled segment waits as resend says",
+    "split-look-back": "a part ends at its last split character, however early",
+    "dest-ton": "for every receiver without +",
+    "source-autodetect": "source-ton and source-npi count for every sender",
+    "deny-ip": "without it, allow-ip would shut out all others",
+    "admin-deny-ip": "without it, admin-allow-ip would shut out all others",
     "open-listener": "sendsms is reachable from outside; allow-ip for each user is better",
 }
 
@@ -80,7 +98,7 @@ def to_yaml(config: Config) -> str:
         lines.append(f"unified-prefix: {_quoted(config.unified_prefix)}\n")
     sections: list[tuple[str, list[str]]] = [
         ("smscs", [_item(_smsc(smsc)) for smsc in config.smscs]),
-        ("users", [_item(_fields(user, _USER)) for user in config.users]),
+        ("users", [_item(_user(user)) for user in config.users]),
         ("channels", [_item(_channel(channel)) for channel in config.channels]),
         ("tlvs", [_item(_fields(tlv, _TLV)) for tlv in config.tlvs]),
         ("http", [_indented(_http(config))]),
@@ -148,7 +166,7 @@ def _scalar(field: str, value: Any) -> str:
     if field == "tag":
         return f"0x{value:04x}"
     if isinstance(value, int):
-        return str(value)
+        return f"0x{value:02x}" if field.endswith("_status") else str(value)
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else repr(value)
     if isinstance(value, Enum):
@@ -202,6 +220,13 @@ def _binds(binds: tuple[BindConfig, ...]) -> Iterator[str]:
         yield f"  - mode: {bind.mode.value}"
 
 
+def _user(user: UserConfig) -> Lines:
+    lines = _fields(user, _USER)
+    if user.allow_ip and not user.deny_ip:
+        lines.append(_line("deny-ip", "[]"))
+    return lines
+
+
 def _channel(channel: ChannelConfig) -> Lines:
     lines = [_line("name", _quoted(channel.name))]
     lines.append(_line("default", "true" if channel.default else "false"))
@@ -224,4 +249,7 @@ def _http(config: Config) -> Lines:
         if listener.tls.enabled:
             tls = _fields(listener.tls, ListenerConfig().tls, ("enabled",))
             lines += ["  tls:", *(f"    {line}" for line in tls)]
-    return lines + _fields(http, default, ("sendsms", "admin"))
+    lines += _fields(http, default, ("sendsms", "admin"))
+    if http.admin_allow_ip and not http.admin_deny_ip:
+        lines.append(_line("admin-deny-ip", "[]"))
+    return lines

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gatewayd.config.secrets import interpolate
+from gatewayd.config.values import MAX_PROBLEMS
 from gatewayd.errors import ConfigError, Problem
 
 # Larger than any configuration; a mistaken include of a log or a device must not fill the memory.
@@ -52,36 +53,51 @@ class Group:
 
 
 class Notes:
-    """The mistakes and warnings of a reading, each with its file, its line and its directive."""
+    """The mistakes and warnings of a reading, each once, with file, line and directive."""
 
     def __init__(self, file: str) -> None:
         self.file = file
-        self.problems: list[Problem] = []
-        self.warnings: list[str] = []
+        self._problems: dict[Problem, None] = {}
+        self._warnings: dict[str, None] = {}
         self.cut_short = False  # an include failed: what is missing may stand behind it
 
     def error(self, line: Line, where: str, message: str) -> None:
         """Keep a mistake. `where` is ``group smsc, port``."""
-        self.problems.append(Problem(line.file, line.number, where, message))
+        self._problem(Problem(line.file, line.number, where, message))
 
     def error_whole(self, message: str) -> None:
         """Keep a mistake of the whole file."""
-        self.problems.append(Problem(self.file, 0, "", message))
+        self._problem(Problem(self.file, 0, "", message))
 
     def warn(self, line: Line | None, where: str, message: str) -> None:
         """Keep a warning; without a line it concerns the whole file."""
         file, number = (line.file, line.number) if line else (self.file, 0)
-        self.warnings.append(str(Problem(file, number, where, message)))
+        if len(self._warnings) < MAX_PROBLEMS:
+            self._warnings[str(Problem(file, number, where, message))] = None
+
+    def _problem(self, problem: Problem) -> None:
+        if len(self._problems) < MAX_PROBLEMS:
+            self._problems[problem] = None
+
+    @property
+    def problems(self) -> list[Problem]:
+        """The mistakes so far, those of one file in order of its lines."""
+        return sorted(self._problems, key=lambda one: (one.file, one.line))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The warnings so far, as they came."""
+        return tuple(self._warnings)
 
     def finish(self) -> tuple[str, ...]:
         """The warnings.
 
         Raises:
-            ConfigError: a mistake was kept; all of them, those of one file in order of its lines.
+            ConfigError: a mistake was kept; with all of them.
         """
-        if self.problems:
-            raise ConfigError(sorted(self.problems, key=lambda one: (one.file, one.line)))
-        return tuple(self.warnings)
+        if self._problems:
+            raise ConfigError(self.problems)
+        return self.warnings
 
 
 class _Stop(Exception):
@@ -110,7 +126,8 @@ def read_groups(path: str, environ: Mapping[str, str], notes: Notes) -> list[Gro
                     current.add(early)
                 pending = []
             else:
-                expanded = _expanded(line, environ, notes)
+                where = f"group {current.kind}, {line.name}" if current else line.name
+                expanded = _expanded(line, where, environ, notes)
                 if current is None:
                     pending.append(expanded)
                 else:
@@ -128,14 +145,14 @@ def _without_group(pending: list[Line], notes: Notes) -> None:
         notes.error(first, first.name, message)
 
 
-def _expanded(line: Line, environ: Mapping[str, str], notes: Notes) -> Line:
+def _expanded(line: Line, where: str, environ: Mapping[str, str], notes: Notes) -> Line:
     """The line with `${NAME}` replaced; any other `${` is left as it is, as Kannel leaves it."""
     if not _VARIABLE.search(line.value):
         return line
     try:
         return line._replace(value=interpolate(line.value, environ))
     except ValueError as error:
-        notes.error(line, line.name, str(error))
+        notes.error(line, where, str(error))
         return line
 
 

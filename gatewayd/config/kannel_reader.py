@@ -8,7 +8,7 @@ configuration came from.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from urllib.parse import quote
 
@@ -33,7 +33,7 @@ from gatewayd.config.values import shown
 _LEVELS = ("debug", "info", "warning", "error")
 _EVERYWHERE = "0.0.0.0"  # noqa: S104 - Kannel listens on every address unless told otherwise
 _STORE = "gatewayd.sqlite3"
-_STORE_TYPES = ("file", "spool")
+_STORE_TYPES = ("file", "spool", "redis")
 # Kannel has no limit; the request line holds no more.
 _MOST_RECEIVERS = 10_000
 
@@ -76,6 +76,7 @@ def read_kannel(path: str, environ: Mapping[str, str], state_directory: str) -> 
         receivers=core.numbers("-receiver", prefixes=False),
         kannel=True,
     )
+    _check_services(sections.get("sms-service", ()), config)
     if not config.smscs:
         notes.warn(None, "", "has no group smsc that connects: no message can leave")
     return replace(config, warnings=notes.finish())
@@ -102,6 +103,15 @@ def _sections(groups: list[Group], notes: Notes) -> dict[str, list[Section]]:
         for section in found.get(kind, ())[:-1]:
             section.warn("", "is there again further down, and that one takes its place")
     return found
+
+
+def _check_services(services: Iterable[Section], config: Config) -> None:
+    """An id that no smsc has is no mistake for Kannel; for a service it means silence."""
+    ids = {smsc.id for smsc in config.smscs}
+    for section in services:
+        for word in section.words("accepted-smsc"):
+            if word not in ids:
+                section.warn("accepted-smsc", f"no smsc is called {shown(word)}")
 
 
 def _the_one(sections: dict[str, list[Section]], kind: str) -> Section | None:
@@ -181,14 +191,15 @@ def _http(core: Section, smsbox: Section, calls: Calls) -> HttpConfig:
             section.error(name, "needs ssl-server-cert-file and ssl-server-key-file in core")
     if core.given("admin-password") and not core.text("admin-password"):
         core.warn("admin-password", "is empty: everybody who reaches the port may stop the gateway")
+    allow_ip, deny_ip = core.addresses("admin")
     return HttpConfig(
         sendsms=sendsms,
         sendsms_path=smsbox.text("sendsms-url"),
         admin=admin,
         admin_password=core.secret("admin-password"),
         status_password=core.secret("status-password"),
-        admin_allow_ip=core.words("admin-allow-ip"),
-        admin_deny_ip=core.words("admin-deny-ip"),
+        admin_allow_ip=allow_ip,
+        admin_deny_ip=deny_ip,
         receiver_characters=smsbox.text("sendsms-chars"),
         immediate_reply=smsbox.boolean("immediate-sendsms-reply"),
         global_sender=smsbox.text("global-sender"),
@@ -228,9 +239,11 @@ def _store(core: Section, state_directory: str) -> StoreConfig:
             return StoreConfig(path=path)
     elif kind not in _STORE_TYPES:
         core.error("store-type", f"{shown(kind)} is none of {', '.join(_STORE_TYPES)}")
-    if not location:
-        core.warn("store-location", "is missing; the store goes to the state directory")
-        return StoreConfig(path=os.path.join(state_directory, _STORE) if state_directory else "")
+    if not location or kind == "redis":
+        message = f"names no place for files: {_STORE} goes to the state directory"
+        core.warn("store-type", message)
+        path = os.path.join(state_directory, _STORE) if state_directory else ""
+        return StoreConfig(path=path, kannel_storesize=True)
     folder = location if kind == "spool" else os.path.dirname(location)
     core.warn(
         "store-location" if core.given("store-location") else "store-file",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from gatewayd.config.kannel_directives import GROUPS, Directive, Use
 from gatewayd.config.kannel_file import Group, Line, Notes
@@ -17,6 +17,8 @@ _FALSE = frozenset({"false", "no", "off", "0"})
 # As C's strtol with base 0: blanks, a sign, 0x for hexadecimal, 0 for octal, the rest ignored.
 _INTEGER = re.compile(r"\s*([+-]?)(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,19})")
 _NUMBER = re.compile(r"\s*[+-]?(?:[0-9]{1,15}(?:\.[0-9]{0,9})?|\.[0-9]{1,9})")
+
+_NOT_IN_A_NAME = re.compile(r"[\s;,]|[^\x20-\x7e]")
 
 # POSIX classes that Python's expressions do not have, within brackets.
 _CLASSES = {
@@ -170,6 +172,16 @@ class Section:
             black_list_regex=self.regex(f"black-list{suffix}-regex"),
         )
 
+    def addresses(self, who: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Who is let in and who is not; `who` is user or admin. Allowing alone shuts out nobody."""
+        allowed, denied = self.words(f"{who}-allow-ip"), self.words(f"{who}-deny-ip")
+        if allowed and not denied and not any(set(one) <= set("*.") for one in allowed):
+            self.warn(
+                f"{who}-allow-ip",
+                f"shuts out nobody by itself, as in Kannel; {who}-deny-ip = *.*.*.* does",
+            )
+        return allowed, denied
+
     def check(self) -> None:
         """Tell every directive that is unknown, refused, unused, written twice or a placeholder."""
         for name, line in self.group.lines.items():
@@ -195,6 +207,16 @@ class Section:
         if others:
             message = f"belongs to the group {' or '.join(others)}, not here"
         self.error(name, message)
+
+
+def unique(word: str, taken: Container[str]) -> str:
+    """`word` as a name for lanes and labels: no blanks, at most 64 octets, not one of `taken`."""
+    plain = _NOT_IN_A_NAME.sub("_", word)[:56] or "unnamed"
+    name, count = plain, 1
+    while name in taken:
+        count += 1
+        name = f"{plain}#{count}"
+    return name
 
 
 def unknown_line(line: Line) -> str:

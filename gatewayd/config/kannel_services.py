@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
-from gatewayd.config.kannel_section import Section
+from gatewayd.config.kannel_section import Section, unique
 from gatewayd.config.model import ChannelConfig, Retry, UserConfig
 from gatewayd.config.values import shown, url
 from gatewayd.model import TextOptions
@@ -18,7 +17,6 @@ _ACTIONS = ("get-url", "url", "post-url", "post-xml", "file", "text", "exec")
 _ARGUMENTS = re.compile("%[sSra]")
 # Of concatenated messages the total is one octet.
 _MAX_MESSAGES = 255
-_NOT_IN_A_NAME = re.compile(r"[\s;,]|[^\x20-\x7e]")
 
 
 class Calls(NamedTuple):
@@ -44,12 +42,13 @@ def read_users(sections: Iterable[Section], octets: int) -> tuple[UserConfig, ..
             section.warn("default-smsc", "does nothing beside forced-smsc")
         if section.given("faked-sender") and section.given("default-sender"):
             section.warn("default-sender", "does nothing beside faked-sender")
+        allow_ip, deny_ip = section.addresses("user")
         user = UserConfig(
             username=username,
             password=section.secret("password"),
             name=section.text("name"),
-            allow_ip=section.words("user-allow-ip"),
-            deny_ip=section.words("user-deny-ip"),
+            allow_ip=allow_ip,
+            deny_ip=deny_ip,
             forced_smsc=section.maybe("forced-smsc"),
             default_smsc=section.maybe("default-smsc"),
             faked_sender=section.text("faked-sender"),
@@ -102,16 +101,13 @@ def _url(section: Section, name: str) -> str:
 
 def read_services(sections: Iterable[Section], calls: Calls) -> tuple[ChannelConfig, ...]:
     """The services in the order in which an MO tries them, each with a name of its own."""
-    found: list[ChannelConfig] = []
-    counts: Counter[str] = Counter()
+    found: dict[str, ChannelConfig] = {}
     for section in sections:
         channel = _service(section, calls)
-        plain = _NOT_IN_A_NAME.sub("_", channel.service)[:60] or "service"
-        counts[plain] += 1
-        name = plain if counts[plain] == 1 else f"{plain}#{counts[plain]}"
+        name = unique(channel.service, found)
         service = "" if channel.service == name else channel.service
-        found.append(replace(channel, name=name, service=service))
-    return tuple(found)
+        found[name] = replace(channel, name=name, service=service)
+    return tuple(found.values())
 
 
 def _service(section: Section, calls: Calls) -> ChannelConfig:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
 from gatewayd.config.kannel_directives import ONLY_FOR, Use
-from gatewayd.config.kannel_section import Section
+from gatewayd.config.kannel_section import Section, unique
 from gatewayd.config.model import (
     BindConfig,
     BindMode,
@@ -32,25 +30,21 @@ _EXPIRY = {0: "reconnect", 1: "requeue", 2: "wait"}
 _MAX_PDU = 7424
 _MAX_WINDOW = 1000
 _MAX_INSTANCES = 100
-_NOT_IN_A_NAME = re.compile(r"[\s;,]|[^\x20-\x7e]")
 
 
 def read_smscs(sections: Iterable[Section], resend: Retry, ca_file: str) -> tuple[SmscConfig, ...]:
     """Every smsc group as an `SmscConfig`; several may share an id, and get names of their own."""
-    found: list[SmscConfig] = []
-    counts: Counter[str] = Counter()
+    found: dict[str, SmscConfig] = {}
     for section in sections:
         smsc = read_smsc(section, resend, ca_file)
         if smsc is None:
             continue
-        plain = _NOT_IN_A_NAME.sub("_", smsc.id)[:60]
-        counts[plain] += 1
-        name = plain if counts[plain] == 1 else f"{plain}#{counts[plain]}"
-        if counts[plain] > 1:
+        name = unique(smsc.id, found)
+        if any(other.id == smsc.id for other in found.values()):
             section.warn("smsc-id", f"{shown(smsc.id)} is there before; this one is called {name}")
         binds = tuple(replace(bind, name=f"{name}/{bind.name}") for bind in smsc.binds)
-        found.append(replace(smsc, name=name, binds=binds))
-    return tuple(found)
+        found[name] = replace(smsc, name=name, binds=binds)
+    return tuple(found.values())
 
 
 def read_smsc(section: Section, resend: Retry, ca_file: str) -> SmscConfig | None:

@@ -390,6 +390,7 @@ class Config:
     smscs: tuple[SmscConfig, ...] = ()
     users: tuple[UserConfig, ...] = ()
     channels: tuple[ChannelConfig, ...] = ()
+    reports: ChannelConfig = ChannelConfig("")  # how reports without a channel are delivered
     tlvs: tuple[TlvConfig, ...] = ()
     http: HttpConfig = HttpConfig()
     store: StoreConfig = StoreConfig()

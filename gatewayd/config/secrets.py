@@ -91,17 +91,18 @@ def read_file(path: str, *, private: bool = True, limit: int = MAX_SECRET) -> st
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from None
-    with open(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ValueError(f"{path} is not a file")
         if private and status.st_mode & 0o077:
             mode = stat.S_IMODE(status.st_mode)
             raise ValueError(f"{path} is open to group or others (mode {mode:03o}); chmod 600 it")
-        try:
-            data = file.read(limit + 1)
-        except OSError as error:
-            raise ValueError(f"cannot read {path}: {error.strerror}") from None
+        data = os.read(descriptor, limit + 1)
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+    finally:
+        os.close(descriptor)
     if len(data) > limit:
         raise ValueError(f"{path} is longer than {limit} octets: not a secret")
     try:

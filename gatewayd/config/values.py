@@ -55,15 +55,13 @@ class Problems:
 
     def error(self, line: int, where: str, message: str) -> None:
         """Keep one mistake; `line` 1-based (0: the whole file), `where` the key as written."""
-        problem = Problem(self.file, line, where, message)
-        if len(self.found) < MAX_PROBLEMS and problem not in self.found[-20:]:
-            self.found.append(problem)
+        if len(self.found) < MAX_PROBLEMS:
+            self.found.append(Problem(self.file, line, where, message))
 
     def warn(self, line: int, where: str, message: str) -> None:
         """Keep something that is allowed and yet worth a word."""
-        text = str(Problem(self.file, line, where, message))
-        if len(self.warnings) < MAX_PROBLEMS and text not in self.warnings[-20:]:
-            self.warnings.append(text)
+        if len(self.warnings) < MAX_PROBLEMS:
+            self.warnings.append(str(Problem(self.file, line, where, message)))
 
     def mark(self, path: Path, line: int, where: str) -> None:
         """Remember that the value `path` (fields and indexes: ("smscs", 0, "port")) stands here."""

@@ -17,10 +17,11 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from gatewayd.config.values import Problems, shown
 
-# Ten times the largest configuration that people write by hand; PyYAML needs 10 s for this much.
+# Far above any configuration written by hand; PyYAML needs some 4 s for this much.
 MAX_FILE = 1 << 20
 MAX_NODES = 100_000  # with each alias counted as what it stands for
 MAX_DEPTH = 40
+_TOO_MANY = f"holds more than {MAX_NODES} values, aliases written out"
 
 _STANDARD = "tag:yaml.org,2002:"
 _PLAIN_TAGS = frozenset(
@@ -63,14 +64,18 @@ class Entry(NamedTuple):
 
 
 class _Composer(yaml.SafeLoader):
-    """Composes nodes as the safe loader does, with a bound on depth (it recurses)."""
+    """Composes nodes as the safe loader does, with bounds on depth (it recurses) and number."""
 
     depth = 0
+    nodes = 0
 
     def compose_node(self, parent: Node | None, index: int) -> Node | None:
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise Refused(self.line + 1, f"is nested more than {MAX_DEPTH} deep")
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            raise Refused(self.line + 1, _TOO_MANY)
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
@@ -157,7 +162,7 @@ def _measure(root: Node) -> None:
             sizes[id(node)] = 0
             known = 1 + sum(map(size, _children(node)))
             if known > MAX_NODES:
-                raise Refused(line_of(node), f"holds more than {MAX_NODES} values, aliases written out")
+                raise Refused(line_of(node), _TOO_MANY)
             sizes[id(node)] = known
         return known
 

@@ -129,7 +129,7 @@ def _list_of(make: Callable[[Value, dict[str, Any]], object], keys: Table) -> Ke
 
 
 def _smsc(value: Value, found: dict[str, Any]) -> SmscConfig:
-    demand(value, "id", "system-id")
+    demand(value, "id", *(("system-id",) if found.get("protocol", "smpp") == "smpp" else ()))
     hosts = present(value) & {"host", "hosts"} or _every_bind_has_host(found)
     if not hosts and is_section(value):
         value.complain("host is missing")
@@ -175,7 +175,7 @@ def _check_retry(value: Value, which: str, retry: Retry) -> None:
 
 
 def status_name(smsc: SmscConfig) -> str:
-    """How Kannel's status pages name an SMPP SMSC: transmit port / receive port; 0: none."""
+    """How Kannel's status pages name an SMSC; of SMPP with transmit and receive port, 0: none."""
     host = smsc.hosts[0] if smsc.hosts else ""
     transmit = receive = 0
     for bind in smsc.binds:
@@ -186,6 +186,8 @@ def status_name(smsc: SmscConfig) -> str:
         if bind.mode is not BindMode.TRANSMITTER:
             receive = receive or port
     options = smsc.smpp
+    if smsc.protocol != "smpp":
+        return f"{smsc.protocol.upper()}:{host}:{smsc.port}:{options.system_id}"
     return f"SMPP:{host}:{transmit}/{receive}:{options.system_id}:{options.system_type}"
 
 
@@ -199,9 +201,10 @@ def _close(found: dict[str, Any], allow: str, deny: str) -> None:
     """Who is named may come in, and nobody else.
 
     By Kannel's rule, which the rest of the program follows, an address that neither list names is
-    let in; so an allow list alone is given a deny list of everybody.
+    let in; so an allow list alone is given a deny list of everybody. An empty deny list that is
+    written out stays empty.
     """
-    if found.get(allow) and not found.get(deny):
+    if found.get(allow) and deny not in found:
         found[deny] = ("*",)
 
 

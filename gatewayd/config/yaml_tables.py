@@ -76,6 +76,7 @@ from gatewayd.config.yaml_keys import (
 from gatewayd.config.yaml_values import (
     FORMATS,
     MAX_BINDS,
+    PROTOCOLS,
     absolute,
     ascii_up_to,
     bind_count,
@@ -83,9 +84,10 @@ from gatewayd.config.yaml_values import (
     interface_version,
     keyword,
     numbers_of_prefix,
+    option,
     path_or_url,
+    plug_in,
     private,
-    protocol,
     proxy,
     readable,
     smpp_password,
@@ -303,7 +305,7 @@ SMSC = keys_of(
     "status_name",
     id=text(name),
     name=text(name),
-    protocol=scalar(protocol),
+    protocol=scalar(plug_in("protocol", PROTOCOLS)),
     host=text(host),
     hosts=listing(host),
     port=scalar(port),
@@ -323,6 +325,7 @@ SMSC = keys_of(
     throttle=named("throttle", Section(_SMSC.throttle, RETRY)),
     reconnect=named("reconnect", Section(_SMSC.reconnect, RETRY)),
     connect_timeout=some_time,
+    options=listing(option),
     smpp=named("smpp", Section(SmppOptions(), SMPP)),
 )
 
@@ -333,8 +336,8 @@ USER = keys_of(
     name=text(blank_or(name)),
     allow_ip=address_patterns,
     deny_ip=address_patterns,
-    forced_smsc=text(name),
-    default_smsc=text(name),
+    forced_smsc=text(blank_or(name)),
+    default_smsc=text(blank_or(name)),
     dlr_url=maybe_url,
     text=named("text", Section(TextOptions(), TEXT)),
     numbers=named("numbers", Section(NumberRules(), NUMBERS)),
@@ -351,7 +354,7 @@ REPORTS = keys_of(
 CHANNEL = keys_of(
     ChannelConfig,
     name=text(name),
-    format=scalar(one_of(*FORMATS)),
+    format=scalar(plug_in("format", FORMATS)),
     url=text(url),
     get_url=text(url),
     post_url=text(url),
@@ -366,8 +369,8 @@ CHANNEL = keys_of(
     text=named("text", Section(TextOptions(), TEXT)),
     prefix=text(prose),
     suffix=text(prose),
-    forced_smsc=text(name),
-    default_smsc=text(name),
+    forced_smsc=text(blank_or(name)),
+    default_smsc=text(blank_or(name)),
     dlr_url=maybe_url,
     dlr_mask=scalar(integer(0, 63)),
     retry=named("retry", Section(_CHANNEL.retry, RETRY)),
@@ -408,7 +411,10 @@ HTTP = keys_of(
     max_body=scalar(size(1024, 1 << 26)),
     max_connections=scalar(integer(1, 100_000)),
     max_requests_out=scalar(integer(1, 100_000)),
+    connections_out=scalar(integer(1, 10_000)),
+    redirects=scalar(integer(0, 20)),
     proxy=text(blank_or(proxy)),
+    retry_after=scalar(integer(0, 3600)),
 )
 
 STORE = keys_of(

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from pathlib import Path
 
 from gatewayd.config.secrets import read_file
 from gatewayd.config.values import did_you_mean, endpoint, integer, name, shown, string, url
 from gatewayd.config.yaml_keys import Read, Value, parsed, secret
 
-# SMSC protocols and platform formats: a new one also needs its options here.
-PROTOCOLS = ("smpp",)
-FORMATS = ("kannel", "rapidpro")
+
+def plug_ins(folder: str, constant: str) -> tuple[str, ...]:
+    """The modules of gatewayd/`folder` that define `constant`: a new kind is one new file.
+
+    They are looked at and not imported: configuration is a layer below them.
+    """
+    defines = re.compile(rf"^{constant}\b.*=", re.MULTILINE)
+    files = sorted((Path(__file__).parents[1] / folder).glob("*.py"))
+    return tuple(file.stem for file in files if defines.search(file.read_text("utf-8")))
+
+
+PROTOCOLS = plug_ins("smsc", "PROTOCOL")
+FORMATS = plug_ins("platforms", "FORMAT")
 
 MAX_BINDS = 100
 
@@ -107,6 +119,13 @@ def numbers_of_prefix(written: str) -> str:
     return written
 
 
+def option(written: str) -> str:
+    """What only one protocol has, as name=value."""
+    if not re.fullmatch(r"[a-z0-9-]+=.*", string(written)):
+        raise ValueError(f"{shown(written)} is not name=value")
+    return written
+
+
 def keyword(written: str) -> str:
     """The first word of an MO."""
     if written == "default":
@@ -123,10 +142,13 @@ def bind_count(written: str) -> int:
         ) from None
 
 
-def protocol(written: str) -> str:
-    """The name of a protocol towards SMSCs."""
-    if written not in PROTOCOLS:
-        known = f"({', '.join(PROTOCOLS)})"
-        hint = did_you_mean(written, PROTOCOLS)
-        raise ValueError(f"{shown(written)} is not a protocol {known}{hint}")
-    return written
+def plug_in(what: str, known: tuple[str, ...]) -> Callable[[str], str]:
+    """A parser of the names that `plug_ins` found."""
+
+    def parse(written: str) -> str:
+        if written not in known:
+            hint = did_you_mean(written, known) or f" ({', '.join(known)})"
+            raise ValueError(f"{shown(written)} is not a {what} known here{hint}")
+        return written
+
+    return parse

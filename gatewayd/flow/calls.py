@@ -93,7 +93,7 @@ class MoBoxes:
 
     def unserved(self, mo: Mo) -> tuple[Work, Callable[[], None]]:
         """No channel takes it: the phone is told so if that is configured, else it is set aside."""
-        if not self._http.reply_request_failed:
+        if not mo.source or not self._http.reply_request_failed:
             return self._dead_letter(mo, 0), _nothing
         composed = self._mt.compose(request_failed(mo, self._http))
         return composed.work, partial(self._mt.hand, composed)
@@ -153,6 +153,7 @@ class MoBoxes:
             self._journal.add(work)
             return
         self.replies += 1
+        order.options = channel.text
         composed = self._mt.compose(order)
         work.add(composed.work)
 

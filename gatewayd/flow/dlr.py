@@ -82,6 +82,7 @@ class DlrFlow:
         self._look_up = look_up
         self._siblings = siblings
         self._ids = {smsc.name: smsc.id for smsc in config.smscs}
+        self._accounts = {smsc.name: smsc.smpp.system_id for smsc in config.smscs}
         self._first_only = {
             smsc.name for smsc in config.smscs if smsc.smpp.receipts_for == "first"
         }
@@ -104,7 +105,7 @@ class DlrFlow:
 
     def submitted(self, segment: Segment, meta: str) -> None:
         """The SMSC took the segment and named it."""
-        if not segment.dlr_mask:
+        if not segment.dlr_url:
             self._journal.add(Work(ends=[segment.id]))
             return
         if segment.total > 1:
@@ -121,22 +122,22 @@ class DlrFlow:
 
     def rejected(self, segment: Segment, reason: str) -> None:
         """The segment will not be submitted (again): `reason` goes behind "NACK/"."""
-        if segment.total > 1 and segment.dlr_mask:
+        if segment.total > 1 and segment.dlr_url:
             self._with_fold(segment, lambda fold: self._part_rejected(fold, segment, reason))
             return
         work = Work(ends=[segment.id])
         report = None
-        if segment.dlr_mask & REJECTED:
+        if self.wants_rejection(segment):
             meta = segment.meta + ("?smpp_resp?" if segment.via else "")
             report = self._report(segment, 16, f"NACK/{reason}", meta)
         self._keep(work, report)
 
     def wants_rejection(self, segment: Segment) -> bool:
-        return bool(segment.dlr_mask & REJECTED)
+        return bool(segment.dlr_url and segment.dlr_mask & REJECTED)
 
     def unroutable(self, segment: Segment, reason: str) -> None:
         """Nobody takes the message; it was never kept."""
-        if segment.dlr_mask & REJECTED:
+        if self.wants_rejection(segment):
             self._keep(Work(), self._report(segment, 16, f"NACK/{reason}", segment.meta))
 
     def _name(self, segment: Segment, work: Work) -> str:
@@ -198,7 +199,7 @@ class DlrFlow:
         fold.accepted.add(segment.index)
         if not segment.index:
             fold.first_id = segment.smsc_id
-        if not segment.dlr_mask:  # a sibling failed; the story is told
+        if not segment.dlr_url:  # a sibling failed; the story is told
             work.ends.append(segment.id)
             self._drop(fold, segment)
             self._keep(work, None)
@@ -229,7 +230,7 @@ class DlrFlow:
         """The message failed: nothing more is told of it, though its other segments go on."""
         fold.open.pop(segment.index, None)
         for other in list(fold.open.values()):
-            other.dlr_mask = 0
+            other.dlr_url = ""
             if other.smsc_id:
                 work.ends.append(other.id)
                 self._pending.pop(f"{self._ids.get(other.via, other.via)}/{other.smsc_id}", None)
@@ -406,10 +407,11 @@ class DlrFlow:
     # -- reports ---------------------------------------------------------------------------------
 
     def _receipt_report(self, segment: Segment, receipt: Receipt, status: int, first: str) -> Report:
-        """Kannel's callback for a receipt forgets the message's meta-data, account and binfo."""
+        """A receipt comes as if from the SMSC: with its account, without the message's own."""
         meta = f"?orig_msg?dlr_mask={segment.dlr_mask}&{receipt.meta}"
         report = self._report(segment, status, receipt.text, None, first)
         report.meta = meta
+        report.account = self._accounts.get(segment.via, "")
         return report
 
     def _report(

@@ -76,7 +76,7 @@ class Exchange:
             return
         lane.received += 1
         self._mo.received_from(
-            lane.config.id, event.inbound, lambda outcome: answer(ticket, outcome)
+            lane.config.name, event.inbound, lambda outcome: answer(ticket, outcome)
         )
 
     def _receipt(self, lane: MtLane, event: Receipted, answer: Answer) -> None:

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
-from msgspec import json
+from msgspec import json, structs
 
-from gatewayd.config import Config
+from gatewayd.config import Config, NumberRules
 from gatewayd.flow.keys import Keys
+from gatewayd.flow.numbers import Numbers
+from gatewayd.flow.router import unified_prefix
 from gatewayd.flow.services import Services
 from gatewayd.model import Inbound, Mo, Outcome, Part
 from gatewayd.sms.segments import part_of
@@ -50,6 +52,14 @@ class MoFlow:
         self._push = push
         self._unserved = unserved
         self._waiting = waiting
+        self._ids = {config_.name: config_.id for config_ in config.smscs}
+        self._unify = {
+            config_.name: unified_prefix(rules) if rules else None
+            for config_ in config.smscs
+            for rules in (config_.unified_prefix or config.unified_prefix,)
+        }
+        self._guarded = config.senders != NumberRules()
+        self._senders = Numbers(config.senders)
         limits = config.limits
         self._limit = limits.queued_mo
         self._join = limits.join_parts
@@ -59,14 +69,22 @@ class MoFlow:
         self._parts = 0
         self.received = self.joined = self.unrouted = self.incomplete = self.refused = 0
 
-    def received_from(self, smsc: str, inbound: Inbound, answer: Answer) -> None:
-        """An SMSC (routing id) delivered; `answer(DONE)` says that it is on disk.
+    def received_from(self, name: str, inbound: Inbound, answer: Answer) -> None:
+        """SMSC `name` delivered; `answer(DONE)` says that it is on disk.
 
-        RETRY: the store failed; THROTTLED: too much waits.
+        RETRY: the store failed; THROTTLED: too much waits; DEAD: the sender is barred.
         """
         if 0 <= self._limit <= self._waiting():
             self.refused += 1
             answer(Outcome.THROTTLED)
+            return
+        smsc = self._ids[name]
+        unify = self._unify[name]
+        if unify is not None:
+            inbound = structs.replace(inbound, source=unify(inbound.source))
+        if self._guarded and self._senders.barred(inbound.source, "sender"):
+            self.refused += 1
+            answer(Outcome.DEAD)
             return
         self.received += 1
         part = part_of(inbound.udh, inbound.sar) if self._join else None
@@ -157,7 +175,7 @@ class MoFlow:
     def _keep(self, mos: Sequence[Mo], work: Work, answer: Answer | None) -> None:
         after: list[Callable[[], None]] = []
         for mo in mos:
-            channel = self._services.choose(mo)
+            channel = self._services.choose(mo) if mo.source else None
             if channel is None:
                 self.unrouted += 1
                 kept_instead, then = self._unserved(mo)

@@ -101,6 +101,11 @@ class MtFlow:
             for smsc in config.smscs
         }
         self._unify = unified_prefix(config.unified_prefix)
+        self._unify_link = {
+            smsc.name: unified_prefix(smsc.unified_prefix)
+            for smsc in config.smscs
+            if smsc.unified_prefix
+        }
         self._senders = Numbers(config.senders)
         self._receivers = Numbers(config.receivers)
         self._guarded = config.senders != NumberRules() or config.receivers != NumberRules()
@@ -116,7 +121,8 @@ class MtFlow:
 
     def accept(self, order: Order, reply: Callable[[Acceptance], None]) -> None:
         """Keep the order's messages and tell `reply` once they are on disk, or why not."""
-        if self._waiting() >= self._limit:
+        waiting = self._waiting()
+        if waiting >= self._limit and (waiting > self._limit or not self._router.any_bound()):
             self.overloaded += 1
             reply(Acceptance(Verdict.OVERLOADED, reason="too many messages wait"))
             return
@@ -186,6 +192,10 @@ class MtFlow:
                 composed.reports.append((segments[0], barred or "no SMSC"))
                 continue
             name, state = found
+            if name in self._unify_link:
+                destination = self._unify_link[name](destination)
+                for segment in segments:
+                    segment.destination = destination
             if not composed.segments:
                 verdict = Verdict.ACCEPTED if state is LaneState.BOUND else Verdict.QUEUED
                 composed.acceptance = Acceptance(verdict, len(parts), key)
@@ -194,7 +204,7 @@ class MtFlow:
                     Item(Queue.MT, segment.id, name, encode(segment), 0, max(segment.priority, 0))
                 )
                 composed.segments.append((name, segment))
-            if len(segments) > 1 and segments[0].dlr_mask:
+            if len(segments) > 1 and segments[0].dlr_url:
                 composed.folds.append(segments)
         return composed
 
@@ -236,7 +246,7 @@ class MtFlow:
                 priority=order.priority,
                 validity=order.validity,
                 deferred=order.deferred,
-                dlr_mask=order.dlr_mask if order.dlr_url else 0,
+                dlr_mask=order.dlr_mask,
                 dlr_url=order.dlr_url,
                 account=order.account,
                 binfo=order.binfo,

@@ -1,8 +1,9 @@
-"""POSIX extended regular expressions, as kannel.conf has them, written for Python's `re`. Pure.
+r"""POSIX extended regular expressions, as kannel.conf has them, written for Python's `re`. Pure.
 
-What differs: bracket expressions (a backslash is itself there, `[:digit:]` is a class), a second
-quantifier behind a quantifier, the word anchors of the GNU C library, and `$`, which is the very
-end. A dot matches a newline too.
+What differs: classes within brackets (`[[:digit:]]`), a second quantifier behind a quantifier, the
+word anchors of the GNU C library, `$`, which is the very end, and the dot, which matches a newline
+too. What means nothing to POSIX is left to Python (`(?:...)`, `\d`, a backslash within brackets),
+so that expressions written for Python pass unharmed.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ _CLASSES: Final = {
     "xdigit": "0-9A-Fa-f",
 }
 _GNU_ESCAPES: Final = {"<": r"\b(?=\w)", ">": r"\b(?<=\w)", "`": r"\A", "'": r"\Z"}
-# Also digits: nobody who writes \d means the letter d.
-_SAME_ESCAPES: Final = frozenset("wWsSbBdD123456789")
 _QUANTIFIER: Final = re.compile(r"[*+?]|\{\d+(?:,\d*)?\}|\{,\d+\}")
+
+
+_SIMPLE: Final = frozenset("*+?")
 
 
 class _Translator:
@@ -38,7 +40,7 @@ class _Translator:
         self._out: list[str] = []
         self._groups: list[int] = []
         self._atom = -1  # -1: there is nothing that a quantifier could repeat
-        self._quantified = False
+        self._quantifier = ""  # the one that was put last, if nothing came behind it
 
     def run(self) -> str:
         at, end = 0, len(self._pattern)
@@ -48,7 +50,7 @@ class _Translator:
                 self._quantify(found[0])
                 at = found.end()
             else:
-                self._quantified = False
+                self._quantifier = ""
                 at = self._piece(at)
         if self._groups:
             raise re.error("missing )", self._pattern, end)
@@ -57,11 +59,16 @@ class _Translator:
     def _quantify(self, quantifier: str) -> None:
         if self._atom < 0:  # the C library skips an operator that has nothing to repeat
             return
-        if self._quantified:  # in Python the second one would change the meaning of the first
+        last = self._quantifier
+        if last and last in _SIMPLE and quantifier in _SIMPLE:
+            # One says the same, and keeps the matching short.
+            quantifier = last if last == quantifier else "*"
+            self._out.pop()
+        elif last:  # in Python the second one would change the meaning of the first
             self._out.insert(self._atom, "(?:")
             self._out.append(")")
         self._out.append(quantifier)
-        self._quantified = True
+        self._quantifier = quantifier
 
     def _piece(self, at: int) -> int:
         """Translate what stands at `at`, and say what stands behind it."""
@@ -74,6 +81,9 @@ class _Translator:
         elif char == "(":
             self._groups.append(began)
             began = -1
+            if self._pattern[behind : behind + 1] == "?":
+                text = "(?"
+                behind += 1
         elif char == ")":
             if not self._groups:
                 raise re.error("unbalanced )", self._pattern, at)
@@ -112,6 +122,9 @@ class _Translator:
                     raise re.error(f"no such class: {name!r}", pattern, at)
                 out.append(found)
                 at = close + 2
+            elif char == "\\":
+                out.append(pattern[at : at + 2])
+                at += 2
             else:
                 out.append(char if char == "-" else re.escape(char))
                 at += 1
@@ -119,7 +132,7 @@ class _Translator:
 
 
 def _escaped(char: str) -> str:
-    if char in _SAME_ESCAPES:
+    if char.isalnum():
         return "\\" + char
     return _GNU_ESCAPES.get(char) or re.escape(char)
 

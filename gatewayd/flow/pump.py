@@ -244,7 +244,7 @@ class MtLane:
             if segment is None:
                 return None
             self._backlog.waiting -= 1
-            if segment.validity and segment.validity <= self._wall():
+            if segment.created < segment.validity <= self._wall():
                 self.on_expired(self, segment)
                 continue
             if segment.total > 1:

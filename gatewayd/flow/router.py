@@ -115,6 +115,10 @@ class Router:
             len(self._routes) == 1 and self._routes[0]._any and not self._routes[0].prefers_any
         )
 
+    def any_bound(self) -> bool:
+        """Whether any lane transmits just now."""
+        return any(self._state(route.name) is LaneState.BOUND for route in self._routes)
+
     def lane_for(self, smsc: str | None, destination: str) -> tuple[str, LaneState] | None:
         """The lane's name and its state; None when nobody takes the message."""
         if self._simple:

@@ -264,7 +264,7 @@ class BindService(Service):
         if self.bound:
             return "online"
         if self.dead:
-            return "dead" if self._refused or not self.running else "disconnected"
+            return "dead" if self._tried else "disconnected"
         return "re-connecting" if self.binds_made or self.losses else "connecting"
 
     # -- life ------------------------------------------------------------------------------------

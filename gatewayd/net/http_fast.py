@@ -133,6 +133,8 @@ class _Connection(Protocol):
             self._keep = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._complete:
+            return
         self._header_octets += len(name) + len(value) + 4
         if not self._headed:
             self._headers.append((name.decode("latin-1"), value.decode("latin-1")))
@@ -143,6 +145,8 @@ class _Connection(Protocol):
             self._status = self._parser.get_status_code()
 
     def on_body(self, body: bytes) -> None:
+        if self._complete:
+            return
         room = self._origin.lane.body_limit - self._size
         if room > 0:
             self._body.append(body[:room] if len(body) > room else body)
@@ -509,7 +513,8 @@ class FastLane:
         endpoint = HostnameEndpoint(self._reactor, host, port, timeout=self._connect_timeout)
         if scheme == "http":
             return endpoint
-        return wrapClientTLS(optionsForClientTLS(host, trustRoot=self._trust_root), endpoint)
+        options = optionsForClientTLS(host, trustRoot=self._trust_root)
+        return wrapClientTLS(options, endpoint, clock=self._reactor)
 
     def drop(self, origin: _Origin) -> None:
         """Forget an origin that has nothing under way."""

@@ -230,7 +230,8 @@ class GeneralLane:
             way = HostnameEndpoint(self._reactor, host, port, timeout=self._connect_timeout)
         if not tls:
             return way
-        return wrapClientTLS(optionsForClientTLS(host, trustRoot=self._trust_root), way)
+        options = optionsForClientTLS(host, trustRoot=self._trust_root)
+        return wrapClientTLS(options, way, clock=self._reactor)
 
     def send(self, call: HttpCall, done: Done) -> None:
         """Make the call; `done` gets the answer, once and later."""

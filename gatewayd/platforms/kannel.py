@@ -52,7 +52,7 @@ def mo_values(mo: Mo, channel: ChannelConfig, uuid: str) -> Values:
         smsc=mo.smsc,
         uuid=uuid,
         time=mo.time,
-        service=channel.name,
+        service=channel.service or channel.name,
         foreign_id=mo.foreign_id,
         coding=coding,
         charset=charset,
@@ -147,7 +147,7 @@ def _x_headers(mo: Mo, channel: ChannelConfig, coding: int) -> Headers:
         )
         if number >= 0
     ]
-    headers.append(("X-Kannel-Service", header_value(channel.name)))
+    headers.append(("X-Kannel-Service", header_value(channel.service or channel.name)))
     if mo.binfo:
         headers.append(("X-Kannel-BInfo", header_value(mo.binfo)))
     if mo.meta:
@@ -197,7 +197,7 @@ def xml_document(mo: Mo, channel: ChannelConfig, payload: bytes, coding: int) ->
         _element("dcs", dcs) if dcs else "",
         _element("at", at),
         _element("from", _element("account", escape(mo.smsc))) if mo.smsc else "",
-        _element("to", _element("service", escape(channel.name))),
+        _element("to", _element("service", escape(channel.service or channel.name))),
         _element("meta-data", escape(mo.meta)) if mo.meta else "",
     ]
     text = (

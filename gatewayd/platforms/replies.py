@@ -139,7 +139,7 @@ def _order(mo: Mo, channel: ChannelConfig, http: HttpConfig) -> Order:
     else:
         smsc = mo.smsc or channel.default_smsc
     return Order(
-        user=channel.name,
+        user=channel.service or channel.name,
         receivers=[mo.source],
         source=channel.faked_sender or http.global_sender or mo.destination,
         smsc=smsc,

@@ -269,8 +269,6 @@ def _unit_boundary(content: bytes, start: int, end: int) -> int:
         return start
     if content[end - 2] & 0xFC == 0xD8 and content[end] & 0xFC == 0xDC:
         end -= 2
-        if end == start:  # no room for the pair: better half a pair than no progress
-            return start + 2
     place = end
     while place > start and end - place < 2 * _CLUSTER_UNITS:
         before = _character_before(content, start, place)

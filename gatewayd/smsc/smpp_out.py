@@ -222,7 +222,7 @@ class Outward:
             months, day = divmod(days, 30)
             if years > 99:
                 years, months, day = 99, 11, 30
-            text = f"{years:02}{min(months, 11):02}{day:02}{hour:02}{minute:02}{second:02}000R"
+            text = f"{years:02}{months:02}{day:02}{hour:02}{minute:02}{second:02}000R"
             return text.encode()
         try:
             return f"{datetime.fromtimestamp(moment, UTC):%y%m%d%H%M%S}000+".encode()

@@ -88,7 +88,7 @@ class Recovery(NamedTuple):
 
     depths: Sequence[Depth]
     heads: Sequence[Item]  # the first `per_lane` waiting items of every lane, in handing order
-    last_key: int  # the highest key ever used
+    last_key: int  # the highest key ever used; after a crash perhaps a little more
     instance: bytes  # 8 octets, made when the store was made; part of every UUID we show
 
 
@@ -114,7 +114,8 @@ class Store(Protocol):
         """The next waiting items of the lane in handing order, behind `after`.
 
         `after` is (priority, key) of the last item that is in memory; items with a lower priority,
-        or the same and a higher key, come back.
+        or the same and a higher key, come back. As in `Depth`, CLAIMED ones count as waiting: one
+        that comes back from behind `after` was claimed before the last stop, and is uncertain.
         """
 
     def find(self, names: Sequence[str]) -> Deferred[Mapping[str, Item]]:

@@ -30,7 +30,7 @@ _PRAGMAS = (
     "temp_store=MEMORY",
 )
 # Keys are reserved in blocks, so that one is never used twice even when its row is long gone.
-_RESERVE = 10_000
+_KEY_BLOCK = 10_000
 # Pages in the WAL, by a rough estimate. Beyond the first a quiet moment is used for a checkpoint,
 # beyond the second no moment is waited for.
 _QUIET_PAGES = 1_000
@@ -82,7 +82,7 @@ class Database:
         self._reserve = reserve
         self._short = False  # of room on the disk
         self._rows_since_look = 0
-        self._reserved = 0  # keys
+        self._reserved_to = 0  # the highest key of the block
         self._highest = 0
         self._pages = 0  # estimate of what a checkpoint would find
 
@@ -121,7 +121,7 @@ class Database:
             raise StoreError(f"there is no folder {folder}; make it, owned by the daemon's user")
         if os.path.isdir(path):
             raise StoreError("is a folder; name a file in it")
-        if not os.access(folder, os.W_OK | os.X_OK):
+        if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
             raise StoreError(
                 f"user {os.geteuid()} may not write in the folder {folder};"
                 " give the folder to the daemon's user, or mount it writable"
@@ -136,7 +136,7 @@ class Database:
             # Before SQLite does it with the umask's mode: these are people's messages.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             return
-        if not os.access(path, os.R_OK | os.W_OK):
+        if not os.access(path, os.R_OK | os.W_OK, effective_ids=True):
             raise StoreError(
                 f"user {os.geteuid()} may not read and write it; give it to the daemon's user"
             )
@@ -181,7 +181,7 @@ class Database:
         if not isinstance(instance, bytes) or not isinstance(reserved, int):
             raise StoreError(f"is damaged (its meta table is incomplete); {_rescue(self._path)}")
         (highest,) = connection.execute("SELECT coalesce(max(key), 0) FROM item").fetchone()
-        self._reserved = reserved
+        self._reserved_to = reserved
         self._highest = max(reserved, highest)
         heads: list[Item] = []
         depths = self.depths()
@@ -224,14 +224,14 @@ class Database:
                 raise StoreError("almost no room on its disk; make room, and it goes on by itself")
         batch = Batch(works)
         statements = batch.statements
-        reserved = self._reserved
+        reserved = self._reserved_to
         if batch.highest > reserved:
-            reserved = batch.highest + _RESERVE
+            reserved = batch.highest + _KEY_BLOCK
             statements.append(("UPDATE meta SET value = ? WHERE name = 'last_key'", [reserved]))
         if not statements:
             return
         self._transact(statements)
-        self._reserved = reserved
+        self._reserved_to = reserved
         self._highest = max(self._highest, batch.highest)
         self._pages += 2 + batch.rows
         self._rows_since_look += batch.rows
@@ -393,7 +393,7 @@ def lacks_room(error: sqlite3.Error) -> bool:
 
 def _rescue(path: str) -> str:
     return (
-        "nothing was changed. Keep a copy of it and of its -wal file, save what can be read with"
+        "keep a copy of it and of its -wal file, save what can be read with"
         f" `sqlite3 {path} .recover | sqlite3 rescued.sqlite3`, and put the result or a backup in"
         " its place"
     )

@@ -51,6 +51,7 @@ __all__ = [
 ]
 
 _METHODS = frozenset({"GET", "HEAD", "POST"})
+_BEGINNINGS = (b"GET ", b"POST ", b"HEAD ")
 _NOT_URL = bytes(range(0x80))
 _LARGEST_SWEEP = 1.0  # seconds between two looks at the timeouts
 
@@ -81,6 +82,7 @@ class Connection(Protocol):
         self._open = False  # a request has begun and is not complete
         self._head = False  # its header fields are still to come
         self._line = False  # its request line is not over
+        self._began = False  # in what is being parsed now
         self._unparsed = 0  # octets of a header not yet complete
         self._waiting: deque[Request] = deque()
         self._current: Request | None = None
@@ -153,8 +155,22 @@ class Connection(Protocol):
     def _feed(self, data: bytes) -> None:
         if not self._open:
             self.since = self._intake.tick
-        if not data.isascii() and (self._line or not self._open):
-            data = _escape_line(data)
+        if data.isascii() or (self._open and not self._head):
+            self._parse(data)
+            return
+        # Kannel takes octets above 127 raw in a request line, the parser does not
+        rest = data
+        while rest and not (self._bad or self._last):
+            if self._open and not self._head:
+                self._parse(rest)
+                return
+            line, newline, rest = rest.partition(b"\n")
+            if self._line or not self._open:
+                line = quote_from_bytes(line, safe=_NOT_URL).encode()
+            self._parse(line + newline)
+
+    def _parse(self, data: bytes) -> None:
+        self._began = False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -166,14 +182,17 @@ class Connection(Protocol):
             # behind a request that ends the connection anything may follow
             self._bad = not self._last
         if self._open and self._head:
-            begun = data.rpartition(b"\r\n\r\n")[2]
-            self._unparsed += len(begun)
-            self._line = self._line and b"\n" not in begun
+            self._unparsed += len(data.rpartition(b"\r\n\r\n")[2])
+            if self._began:
+                line = data[data.rfind(b"\n") + 1 :]
+                self._line = any(m.startswith(line[:5]) or line.startswith(m) for m in _BEGINNINGS)
+            else:
+                self._line = self._line and b"\n" not in data
             if self._unparsed > self._intake.most_head:
                 self._bad = True
 
     def on_message_begin(self) -> None:
-        self._open = self._head = self._line = True
+        self._open = self._head = self._line = self._began = True
         self._unparsed = 0
         self._target = b""
         self._raw = []
@@ -365,14 +384,6 @@ class Connection(Protocol):
         if self._open and not (self._choked or self._closing):
             return waited > REQUEST_TIME
         return waited > idle
-
-
-def _escape_line(data: bytes) -> bytes:
-    """`data` with the octets above 127 of its first line percent-encoded: Kannel takes them raw."""
-    line, newline, rest = data.partition(b"\n")
-    if not line.isascii():
-        line = quote_from_bytes(line, safe=_NOT_URL).encode()
-    return line + newline + rest
 
 
 class Intake(Factory):

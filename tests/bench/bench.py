@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from loadtools import NoCompiler, build
-from peers.base import Peer
-from peers.gatewayd import Gatewayd
-from peers.kannel import BEARERBOX, SMSBOX, KannelFile, KannelMem, KannelSpool
-from scenario import SCENARIOS, Flow, Record, run
+from tests.bench.loadtools import NoCompiler, build
+from tests.bench.peers.base import Peer
+from tests.bench.peers.gatewayd import Gatewayd
+from tests.bench.peers.kannel import BEARERBOX, SMSBOX, KannelFile, KannelMem, KannelSpool
+from tests.bench.scenario import SCENARIOS, Flow, Record, run
 
 HERE = Path(__file__).resolve().parent
 DOCS = HERE.parents[1] / "docs" / "bench"

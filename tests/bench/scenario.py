@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from loadtools import Tool, drain, until
-from peers.base import PORT0, Peer, usage
+from tests.bench.loadtools import Tool, drain, until
+from tests.bench.peers.base import PORT0, Peer, usage
 
 SMSC_PORT, SINK_PORT = PORT0 + 50, PORT0 + 51
 WARM_UP = 300  # messages sent before the clock starts

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import NoCompiler, Rig, build
+
+from tests.live.harness import NoCompiler, Rig, build
 
 
 @pytest.fixture

@@ -24,10 +24,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "bench"))
+from tests.bench.loadtools import NoCompiler, Tool, build, drain, until
 
-from loadtools import NoCompiler, Tool, build, drain, until  # noqa: E402
+ROOT = Path(__file__).resolve().parents[2]
 
 __all__ = ["Gateway", "NoCompiler", "Rig", "Tool", "build", "drain", "kannel_conf", "until"]
 

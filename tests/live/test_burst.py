@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from harness import Rig, drain, kannel_conf, until
+
+from tests.live.harness import Rig, drain, kannel_conf, until
 
 pytestmark = pytest.mark.live
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from harness import Rig
-from torture import KILL, STOP, Plan, Torture, table
+
+from tests.live.harness import Rig
+from tests.live.torture import KILL, STOP, Plan, Torture, table
 
 pytestmark = pytest.mark.live
 

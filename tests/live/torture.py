@@ -18,9 +18,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from harness import (
+from tests.live.harness import (
     POSTS_IN_FLIGHT,
     Gateway,
     NoCompiler,

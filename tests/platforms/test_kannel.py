@@ -11,9 +11,7 @@ from gatewayd.model import HttpAnswer, Mo, Outcome, Report
 from gatewayd.platforms.contract import load
 from gatewayd.platforms.kannel import FORMAT, locate, without_keyword
 
-MO = Mo(
-    id=1, smsc="s1", source="+551", destination="28", payload=b"key hello", time=1795300188.0
-)
+MO = Mo(id=1, smsc="s1", source="+551", destination="28", payload=b"key hello", time=1795300188.0)
 
 
 def test_credentials_leave_the_url_and_are_used_undecoded() -> None:
@@ -40,7 +38,9 @@ def test_a_report_carries_the_credentials_of_its_url() -> None:
 def test_a_channel_gives_its_timeout() -> None:
     slow = ChannelConfig(name="c", get_url="http://h/", timeout=240.0)
     assert FORMAT.mo(MO, slow, "id").timeout == 240.0
-    assert FORMAT.report(Report(id=1, message=1, status=8, url="http://h/"), slow, "").timeout == 240
+    assert (
+        FORMAT.report(Report(id=1, message=1, status=8, url="http://h/"), slow, "").timeout == 240
+    )
 
 
 def test_what_no_request_line_may_hold_is_escaped() -> None:
@@ -60,7 +60,9 @@ def test_nothing_from_outside_ends_a_header_or_a_request_line(source: str, meta:
 
 def test_recoding_makes_utf8_of_any_ucs2_octets() -> None:
     channel = ChannelConfig(name="c", get_url="http://h/?%b&%c&%C")
-    odd = Mo(id=1, smsc="", source="1", destination="2", payload=b"\x00a\xd8\x00\x00b\x01", coding=2)
+    odd = Mo(
+        id=1, smsc="", source="1", destination="2", payload=b"\x00a\xd8\x00\x00b\x01", coding=2
+    )
     call = FORMAT.mo(odd, channel, "id")
     assert call.url == "http://h/?a%EF%BF%BDb%EF%BF%BD&0&UTF-8"
 

@@ -21,10 +21,13 @@ RECORDED: dict[str, Any] = json.loads(GOLDEN.read_text())
 
 
 def channel(fields: dict[str, Any]) -> ChannelConfig:
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    values: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
+    }
     values["text"] = TextOptions(**fields["text"])
     if senders := fields.get("senders"):
-        values["senders"] = NumberRules(**{k: tuple(v) for k, v in senders.items()})
+        rules: dict[str, Any] = {k: tuple(v) for k, v in senders.items()}
+        values["senders"] = NumberRules(**rules)
     return ChannelConfig(**values)
 
 
@@ -81,7 +84,11 @@ def test_an_answer_becomes_the_reply_that_kannel_sent(case: dict[str, Any]) -> N
     assert order is not None
     assert order.source == expected["source"]
     assert order.receivers == [expected["receiver"]]
-    octets = encode_gsm(order.text, replace=True, kannel_cedilla=True) if order.coding == 0 else order.data
+    octets = (
+        encode_gsm(order.text, replace=True, kannel_cedilla=True)
+        if order.coding == 0
+        else order.data
+    )
     assert octets is not None
     # A reply that is too long was cut to one part, as the service's max-messages says.
     assert (order.udh + octets)[:160] == bytes.fromhex(expected["octets"])

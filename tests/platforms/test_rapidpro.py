@@ -55,13 +55,17 @@ def test_an_mo_is_posted_as_kannel_does_with_the_snippet(index: int) -> None:
     channel = ChannelConfig(name="default", post_url=HOST + PATH + QUERY)
     call = FORMAT.mo(mo, channel, query["id"][0])
     assert call.url == HOST + seen["target"]
-    headers = {k: v for k, v in seen["headers"].items() if k.startswith(("X-", "Date", "Content-T"))}
+    headers = {
+        k: v for k, v in seen["headers"].items() if k.startswith(("X-", "Date", "Content-T"))
+    }
     assert dict(call.headers[1:]) == headers
     assert call.body == seen["body_utf8"].encode()
 
 
 def test_unicode_reaches_the_platform_as_utf8() -> None:
-    mo = Mo(id=1, smsc="s", source="1", destination="2", payload="ção ☺".encode("utf-16-be"), coding=2)
+    mo = Mo(
+        id=1, smsc="s", source="1", destination="2", payload="ção ☺".encode("utf-16-be"), coding=2
+    )
     call = FORMAT.mo(mo, ChannelConfig(name="c", post_url=HOST + PATH + QUERY), "id")
     assert "&message=%C3%A7%C3%A3o+%E2%98%BA&" in call.url
     assert call.body == "ção ☺".encode()
@@ -92,7 +96,9 @@ def test_passing_trouble_is_tried_again(status: int) -> None:
     assert FORMAT.report_verdict(HttpAnswer(status)) is Outcome.RETRY
 
 
-@pytest.mark.parametrize("case", cases([c for c in STATUS["cases"] if "status=" in str(c["request"])]))
+@pytest.mark.parametrize(
+    "case", cases([c for c in STATUS["cases"] if "status=" in str(c["request"])])
+)
 def test_a_report_is_the_dlr_url_with_its_status_and_the_answer_is_judged(
     case: dict[str, Any],
 ) -> None:

@@ -22,7 +22,8 @@ HTTP = HttpConfig(
 
 
 def channel(**changes: Any) -> ChannelConfig:
-    return ChannelConfig(**({"name": "svc", "get_url": "http://h/", "replies": True} | changes))
+    fields: dict[str, Any] = {"name": "svc", "get_url": "http://h/", "replies": True}
+    return ChannelConfig(**(fields | changes))
 
 
 def reply(
@@ -140,7 +141,9 @@ def test_a_header_that_makes_no_sense_is_ignored(name: str, value: str, field: s
 
 
 def test_the_coding_asked_for_decides_what_the_body_becomes() -> None:
-    two = reply("ã".encode(), "text/plain; charset=utf-8", ("X-Kannel-Coding", "2"), accept_headers=True)
+    two = reply(
+        "ã".encode(), "text/plain; charset=utf-8", ("X-Kannel-Coding", "2"), accept_headers=True
+    )
     assert (two.coding, two.data, two.text) == (2, b"\x00\xe3", "")
     one = reply(b"\x01\xff", "text/plain", ("X-Kannel-Coding", "1"), accept_headers=True)
     assert (one.coding, one.data) == (1, b"\x01\xff")

@@ -190,6 +190,17 @@ def test_no_room_for_text_is_too_long_even_where_texts_are_cut() -> None:
     assert split(b"", GSM, CUT, udh=b"\x8b" + bytes(139)).parts == [(b"", b"\x8b" + bytes(139))]
 
 
+def test_a_part_too_small_for_a_pair_is_no_room() -> None:
+    for octets in (8, 9):
+        assert len(split(b"\0a\0b\0c\0d\0e", UCS2, MANY, max_octets=octets).parts) == 5
+        with pytest.raises(TooLong):
+            split(encode_ucs2("😀" * 5), UCS2, MANY, max_octets=octets)
+    with pytest.raises(TooLong):
+        split(b"\0a\0b\0c\0d\0e", UCS2, MANY, max_octets=7)
+    with pytest.raises(TooLong):
+        split(b"\x1be" * 10, GSM, MANY, max_octets=7)
+
+
 def test_an_escape_pair_is_never_split() -> None:
     assert parts("A" * 152 + "€" + "B" * 20) == ["A" * 152, "€" + "B" * 20]
     # Octets a caller made: an escaped escape is a pair too.

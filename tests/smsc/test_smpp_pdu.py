@@ -93,9 +93,7 @@ def test_smpp_001_the_fields_of_the_other_pdus_are_where_the_specification_says(
     )
     timed = pdus.decode(OCTETS["F26"])
     assert isinstance(timed, pdus.Sm)
-    assert (timed.schedule, timed.validity) == (b"261122080000004+", b"261123080000004+") or (
-        timed.schedule.endswith(b"04+") and timed.validity.endswith(b"04+")
-    )
+    assert (timed.schedule, timed.validity) == (b"261122080000004+", b"261123080000004+")
     data = pdus.decode(OCTETS["F63"])
     assert isinstance(data, pdus.Sm)
     assert (data.esm_class, pdus.first(data.tlvs, pdus.MESSAGE_STATE)) == (4, b"\2")
@@ -390,13 +388,13 @@ def test_a_submit_sm_of_ours_is_the_same_for_smpp_pdu(sm: pdus.Sm) -> None:
     assert pdus.decode(frame) == sm
     read = oracle_decode(frame)
     params = read.params
-    assert read.sequence_number == sm.sequence
+    assert read.seqNum == sm.sequence
     assert params["service_type"] == sm.service_type
     assert params["source_addr"] == sm.source
     assert params["destination_addr"] == sm.destination
     assert params["source_addr_ton"].name == constants.addr_ton_value_map[sm.source_ton]
     assert params["dest_addr_npi"].name == constants.addr_npi_value_map[sm.dest_npi]
-    assert params["protocol_id"] == (sm.protocol_id or None) or params["protocol_id"] == 0
+    assert params["protocol_id"] == sm.protocol_id
     assert params["short_message"] == sm.short_message
     assert params.get("message_payload") == pdus.first(sm.tlvs, pdus.MESSAGE_PAYLOAD)
 
@@ -413,7 +411,7 @@ def test_what_smpp_pdu_encodes_is_read_by_us(sm: pdus.Sm) -> None:
 def test_an_answer_of_ours_is_the_same_for_smpp_pdu(sequence: int, message_id: bytes) -> None:
     frame = pdus.encode_sm_resp(pdus.SUBMIT_SM_RESP, 0, sequence, message_id)
     read = oracle_decode(frame)
-    assert (read.sequence_number, read.params["message_id"]) == (sequence, message_id)
+    assert (read.seqNum, read.params["message_id"]) == (sequence, message_id)
     assert PDUEncoder().encode(read) == frame
 
 

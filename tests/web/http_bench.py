@@ -69,18 +69,18 @@ class Line:
     """A connection to an intake."""
 
     def __init__(self, intake: Intake, peer: str = "127.0.0.1") -> None:
-        self.wire = Wire()
+        self.wire = Wire()  # type: ignore[no-untyped-call]
         connection = intake.buildProtocol(IPv4Address("TCP", peer, 40000))
         self.refused = connection is None
         if connection is not None:
             self.connection: Connection = connection
-            connection.makeConnection(self.wire)
+            connection.makeConnection(self.wire)  # type: ignore[no-untyped-call]
 
     def send(self, data: bytes) -> None:
         self.connection.dataReceived(data)
 
     def taken(self) -> bytes:
-        data = self.wire.value()
+        data: bytes = self.wire.value()  # type: ignore[no-untyped-call]
         self.wire.clear()  # type: ignore[no-untyped-call]
         return data
 

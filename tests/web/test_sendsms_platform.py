@@ -27,7 +27,9 @@ def test_what_the_platform_means_is_what_is_ordered(case: dict[str, Any], strict
     gateway = Gateway(Acceptance(VERDICTS.get(case["response"]["status"], Verdict.ACCEPTED)))
     config = Config(users=(user,), http=HttpConfig(strict=strict))
     line, _ = sendsms_line(gateway, config)
-    request = f"GET {case['request']['target']} HTTP/1.1\r\nHost: gw\r\nAccept-Encoding: gzip\r\n\r\n"
+    request = (
+        f"GET {case['request']['target']} HTTP/1.1\r\nHost: gw\r\nAccept-Encoding: gzip\r\n\r\n"
+    )
     reply = line.ask(request.encode("latin-1"))
     [order] = gateway.orders
     sms = case["expect_sms"]
@@ -37,8 +39,8 @@ def test_what_the_platform_means_is_what_is_ordered(case: dict[str, Any], strict
         assert text == wanted
     if "text_bytes_hex" in case and order.coding == 2:
         assert order.data.hex() == case["text_bytes_hex"]
-    assert order.receivers == [sms["to"]]
-    assert order.source == sms["from"]
+    assert order.receivers == [decoded["to"]]
+    assert order.source == decoded["from"]
     assert order.dlr_url == decoded["dlr-url"]
     assert order.dlr_mask == int(decoded["dlr-mask"])
     assert order.priority == int(decoded.get("priority", -1))

@@ -6,8 +6,8 @@ import os
 import shlex
 import sys
 
-from peers.base import PORT0, wait_port
-from peers.kannel import Kannel
+from tests.bench.peers.base import PORT0, wait_port
+from tests.bench.peers.kannel import Kannel
 
 
 class Gatewayd(Kannel):

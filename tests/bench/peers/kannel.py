@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from peers.base import PORT0, Peer, wait_port
+from tests.bench.peers.base import PORT0, Peer, wait_port
 
 BEARERBOX, SMSBOX = "/usr/sbin/bearerbox", "/usr/sbin/smsbox"
 

@@ -1,1 +1,0 @@
-"""The gateways that can be measured, one class each."""
