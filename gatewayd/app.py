@@ -329,6 +329,10 @@ class Gateway(Service):
         if lane.state is not LaneState.BOUND and len(self.lanes) > 1:
             self.mt.reroute(lane.config.name)
 
+    def port_of(self, bind: BindService) -> PortState:
+        """What the lane keeps of a bind."""
+        return self._ports[bind][1]
+
     # -- life ------------------------------------------------------------------------------------
 
     def startService(self) -> None:

@@ -59,7 +59,7 @@ class Control:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         now = gateway.reactor.seconds()
-        self._meters = {smsc.name: Meters(now) for smsc in gateway.config.smscs}
+        self._meters = {bind: Meters(now) for bind in gateway.binds}
         self._all = Meters(now)
         self.state = "running"
         self._held: list[tuple[Order, Callable[[Acceptance], None]]] = []
@@ -211,10 +211,9 @@ class Control:
     def tick(self, now: float) -> None:
         """Feed the load meters; once a second is often enough for rates of a minute."""
         gateway = self._gateway
-        for name, lane in gateway.lanes.items():
-            self._meters[name].update(
-                now, lane.received, lane.receipts, lane.accepted, lane.reported
-            )
+        for bind, meters in self._meters.items():
+            state = gateway.port_of(bind)
+            meters.update(now, state.received, state.receipts, state.accepted, 0)
         self._all.update(
             now,
             gateway.mo.received,
@@ -242,9 +241,10 @@ class Control:
             dlr_sent=_traffic(total.sent_dlr, now),
             dlr_queued=gateway.dlr.pending,
             smscs=tuple(
-                self._smsc_entry(lane, now)
+                self._smsc_entry(lane, bind, now)
                 for lane in gateway.lanes.values()
                 if not lane.removed
+                for bind in self._binds(lane)
             ),
             binds=tuple(
                 BindEntry(bind.name, bind.bound, "" if bind.bound else bind.reason)
@@ -253,26 +253,22 @@ class Control:
             problem="the store fails" if gateway.journal.failing else "",
         )
 
-    def _smsc_entry(self, lane: MtLane, now: float) -> SmscEntry:
+    def _smsc_entry(self, lane: MtLane, bind: BindService, now: float) -> SmscEntry:
+        """One bind as Kannel shows it; what waits is the lane's, and stands at its first bind."""
         config = lane.config
-        meters = self._meters[config.name]
-        binds = self._binds(lane)
-        up = [bind for bind in binds if bind.bound]
-        if up:
-            status = f"online {int(now - min(bind.since for bind in up))}s"
-        else:
-            status = binds[0].status if binds else "dead"
+        meters = self._meters[bind]
+        first = bind is self._binds(lane)[0]
         return SmscEntry(
             name=config.status_name or config.name,
             id=config.id,
             admin_id=config.admin_id or config.id,
-            status=status,
+            status=f"online {int(now - bind.since)}s" if bind.bound else bind.status,
             received_sms=_traffic(meters.received_sms, now),
             received_dlr=_traffic(meters.received_dlr, now),
             sent_sms=_traffic(meters.sent_sms, now),
             sent_dlr=_traffic(meters.sent_dlr, now),
-            failed=lane.refusals,
-            queued=lane.load,
+            failed=self._gateway.port_of(bind).refusals,
+            queued=lane.load if first else 0,
         )
 
     def fill(self, scrape: Scrape) -> None:
@@ -331,12 +327,13 @@ class Control:
         binds = self._binds(lane)
         put("gatewayd_smsc_up", float(any(bind.bound for bind in binds)), smsc)
         put("gatewayd_queue_messages", lane.load, "mt", smsc)
+        ports = lane.ports
         for result, value in (
             ("submitted", lane.submitted),
-            ("accepted", lane.accepted),
-            ("refused", lane.refusals),
-            ("received", lane.received),
-            ("receipts", lane.receipts),
+            ("accepted", sum(port.accepted for port in ports)),
+            ("refused", sum(port.refusals for port in ports)),
+            ("received", sum(port.received for port in ports)),
+            ("receipts", sum(port.receipts for port in ports)),
         ):
             put("gatewayd_segments", value, smsc, result)
         put("gatewayd_throttled", lane.throttles, smsc)

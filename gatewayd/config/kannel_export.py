@@ -58,12 +58,13 @@ _REMARKS = {
     "enquire-always": "also while traffic flows",
     "throttled-waits": "a throttled segment waits as resend says",
     "split-look-back": "a part ends at its last split character, however early",
-    "dest-ton": "for every receiver without +",
-    "source-autodetect": "source-ton and source-npi count for every sender",
-    "deny-ip": "without it, allow-ip would shut out all others",
-    "admin-deny-ip": "without it, admin-allow-ip would shut out all others",
+    "redirects": "redirects of a platform that are followed",
+    "strict": "text that is damaged is sent on as it is; true refuses it",
+    "retry-after": "503 comes without Retry-After",
     "open-listener": "sendsms is reachable from outside; allow-ip for each user is better",
 }
+
+_NOBODY_DENIED = "deny-ip: []  # as in Kannel; without this line allow-ip shuts out all others"
 
 _HEAD = """\
 # gatewayd configuration, made from {source}
@@ -90,8 +91,10 @@ _TITLES = {
 def to_yaml(config: Config) -> str:
     """The YAML that `read_yaml` reads into an equal `Config`.
 
-    What YAML cannot say comes out as it can: see `read_yaml` for the values it refuses (blanks in
-    ids and names, commands without an absolute path, relative paths).
+    What YAML does not have is left out: how reports without a channel are delivered (`reports`;
+    YAML tries for a day). What `read_yaml` refuses is written all the same and has to be mended:
+    blanks in ids and names, ids of SMSCs that nobody has, commands and files without an absolute
+    path, an empty password.
     """
     lines = [_HEAD.format(source=" ".join(config.source.split()) or "a kannel.conf")]
     if config.unified_prefix:
@@ -223,7 +226,7 @@ def _binds(binds: tuple[BindConfig, ...]) -> Iterator[str]:
 def _user(user: UserConfig) -> Lines:
     lines = _fields(user, _USER)
     if user.allow_ip and not user.deny_ip:
-        lines.append(_line("deny-ip", "[]"))
+        lines.append(_NOBODY_DENIED)
     return lines
 
 
@@ -251,5 +254,5 @@ def _http(config: Config) -> Lines:
             lines += ["  tls:", *(f"    {line}" for line in tls)]
     lines += _fields(http, default, ("sendsms", "admin"))
     if http.admin_allow_ip and not http.admin_deny_ip:
-        lines.append(_line("admin-deny-ip", "[]"))
+        lines.append(f"admin-{_NOBODY_DENIED}")
     return lines

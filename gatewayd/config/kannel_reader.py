@@ -18,6 +18,7 @@ from gatewayd.config.kannel_section import Section, unknown_line
 from gatewayd.config.kannel_services import Calls, read_services, read_users
 from gatewayd.config.kannel_smsc import read_smscs, read_tlvs
 from gatewayd.config.model import (
+    ChannelConfig,
     Config,
     HttpConfig,
     Limits,
@@ -36,6 +37,8 @@ _STORE = "gatewayd.sqlite3"
 _STORE_TYPES = ("file", "spool", "redis")
 # Kannel has no limit; the request line holds no more.
 _MOST_RECEIVERS = 10_000
+# Kannel follows that many in a row.
+_REDIRECTS = 5
 
 
 def read_kannel(path: str, environ: Mapping[str, str], state_directory: str) -> Config:
@@ -66,6 +69,9 @@ def read_kannel(path: str, environ: Mapping[str, str], state_directory: str) -> 
         smscs=read_smscs(sections.get("smsc", ()), _resend(core), core.text("ssl-trusted-ca-file")),
         users=read_users(sections.get("sendsms-user", ()), calls.octets),
         channels=read_services(sections.get("sms-service", ()), calls),
+        reports=ChannelConfig(
+            "", retry=calls.retry, timeout=calls.timeout, parallel=calls.parallel, ordered=False
+        ),
         tlvs=read_tlvs(sections.get("smpp-tlv", ())),
         http=_http(core, smsbox, calls),
         store=_store(core, state_directory),
@@ -209,6 +215,10 @@ def _http(core: Section, smsbox: Section, calls: Calls) -> HttpConfig:
         reply_request_failed=smsbox.text("reply-requestfailed"),
         reply_empty=smsbox.text("reply-emptymessage"),
         max_requests_out=calls.parallel,
+        connections_out=calls.parallel,
+        redirects=_REDIRECTS,
+        strict=False,
+        retry_after=0,
         proxy=_proxy(core),
     )
 

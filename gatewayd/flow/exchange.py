@@ -55,9 +55,9 @@ class Exchange:
                 lane.answered(state, event.seconds)
                 self._mt.submitted(lane.config.name, event)
             elif type(event) is Receipted:
-                self._receipt(lane, event, answer)
+                self._receipt(lane, state, event, answer)
             elif type(event) is Received:
-                self._receive(lane, event, answer)
+                self._receive(lane, state, event, answer)
             else:
                 self._one(lane, state, event)
         lane.pump()
@@ -69,22 +69,26 @@ class Exchange:
             self._one(lane, state, event)
         lane.pump()
 
-    def _receive(self, lane: MtLane, event: Received, answer: Answer) -> None:
+    def _receive(
+        self, lane: MtLane, state: PortState, event: Received, answer: Answer
+    ) -> None:
         ticket = event.ticket
         if not self.open_for_mo:
             answer(ticket, Outcome.RETRY)
             return
-        lane.received += 1
+        state.received += 1
         self._mo.received_from(
             lane.config.name, event.inbound, lambda outcome: answer(ticket, outcome)
         )
 
-    def _receipt(self, lane: MtLane, event: Receipted, answer: Answer) -> None:
+    def _receipt(
+        self, lane: MtLane, state: PortState, event: Receipted, answer: Answer
+    ) -> None:
         ticket = event.ticket
         if not self.open_for_mo:
             answer(ticket, Outcome.RETRY)
             return
-        lane.receipts += 1
+        state.receipts += 1
         self._dlr.receipted(
             lane.config.id,
             event.receipt,
@@ -120,7 +124,7 @@ class Exchange:
                 self._mt.throttled(name, event.segment)
                 return
         elif event.outcome is Outcome.DEAD:
-            lane.refusals += 1
+            state.refusals += 1
         self._mt.submit_failed(name, event)
 
     def _expired(self, lane: MtLane, segment: Segment) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import islice
 from math import inf
 from typing import Generic, Protocol, TypeVar
@@ -29,16 +29,21 @@ PRIORITIES = 4  # Kannel's and SMPP's 0-3
 
 
 class Lane(Generic[T]):
-    """One lane. `claim` reads more from the store: (limit, after (priority, key)) -> later `fill`."""
+    """One lane. `claim` reads more from the store: (limit, after (priority, key)) -> later `fill`.
+
+    Each priority overflows by itself: `_tails[p]` is the last key of it that came to memory, while
+    later ones are on disk only; None while nothing is.
+    """
 
     __slots__ = (
         "_claim",
         "_claiming",
         "_decode",
+        "_last",
         "_later",
         "_missed",
         "_ready",
-        "_tail",
+        "_tails",
         "cap",
         "count",
         "name",
@@ -58,11 +63,12 @@ class Lane(Generic[T]):
         self.on_disk = 0  # waiting, not in memory
         self._decode = decode
         self._claim = claim
-        self._claiming = False
-        self._missed = False  # something went to disk while a claim was under way
+        self._claiming: int | None = None  # the priority that is being read
+        self._missed = False  # something of that priority went to disk meanwhile
         self._ready: tuple[deque[T], ...] = tuple(deque() for _ in range(PRIORITIES))
+        self._last = [0] * PRIORITIES  # highest key that ever came to memory
+        self._tails: list[int | None] = [None] * PRIORITIES
         self._later: list[tuple[float, int, int, T]] = []  # due, key, priority, item
-        self._tail: tuple[int, int] | None = None  # where memory ends, while something is on disk
 
     def __len__(self) -> int:
         """Everything that waits: in memory, delayed and on disk."""
@@ -70,18 +76,16 @@ class Lane(Generic[T]):
 
     def put(self, item: T, priority: int = 0) -> None:
         """Add a new item behind all others of its priority."""
-        if self._tail is None:
+        if self._tails[priority] is None:
             if self.count + len(self._later) < self.cap:
                 self._ready[priority].append(item)
+                self._last[priority] = item.id
                 self.count += 1
                 return
-            self._tail = self._end()
-        if priority > self._tail[0]:  # it comes before what is on disk
-            self._ready[priority].append(item)
-            self.count += 1
-        else:
-            self.on_disk += 1
-            self._missed = self._claiming
+            self._tails[priority] = self._last[priority]
+        self.on_disk += 1
+        if self._claiming == priority:
+            self._missed = True
 
     def put_back(self, item: T, priority: int = 0) -> None:
         """Return an item that was taken: it is the next of its priority."""
@@ -96,7 +100,7 @@ class Lane(Generic[T]):
         """The next item, no longer the lane's."""
         if self._later and self._later[0][0] <= now:
             self._ripen(now)
-        if self._tail is not None and self.count < self.cap // 2:
+        if self.on_disk:
             self._refill()
         if not self.count:
             return None
@@ -128,7 +132,7 @@ class Lane(Generic[T]):
             if found == key:
                 self._later[index] = self._later[-1]
                 self._later.pop()
-                self._later.sort()
+                heapify(self._later)
                 return item
         return None
 
@@ -146,7 +150,10 @@ class Lane(Generic[T]):
         return items
 
     def has_work(self, now: float) -> bool:
-        return self.count > 0 or (bool(self._later) and self._later[0][0] <= now)
+        """Whether `take` would bring something, now or after a refill."""
+        return bool(self.count or self.on_disk) or (
+            bool(self._later) and self._later[0][0] <= now
+        )
 
     def next_due(self) -> float:
         """When the first delayed item may be taken; inf when none is delayed."""
@@ -159,33 +166,42 @@ class Lane(Generic[T]):
         """
         self._load(heads, now, wall)
         self.on_disk = max(0, waiting - len(heads))
-        if self.on_disk and heads:
-            self._tail = (heads[-1].priority, heads[-1].key)
+        if self.on_disk:
+            lowest = _priority(heads[-1]) if heads else PRIORITIES - 1
+            for priority in range(lowest + 1):
+                self._tails[priority] = self._last[priority]
 
     def fill(self, items: Sequence[Item], limit: int, now: float, wall: float) -> None:
-        """What `claim` brought. Fewer than `limit` means that the disk holds no more.
+        """What `claim` brought. Fewer than `limit` of the priority mean that the disk has no more.
 
         Unless something was put meanwhile: it may have come after the reading.
         """
-        self._claiming = False
-        self._load(items, now, wall)
-        if items:
-            self._tail = (items[-1].priority, items[-1].key)
-        if len(items) < limit and not self._missed:
-            self.on_disk = 0
-            self._tail = None
+        priority, self._claiming = self._claiming, None
+        if priority is None:
+            return
+        mine = [item for item in items if _priority(item) == priority]
+        self._load(mine, now, wall)
+        self.on_disk = max(0, self.on_disk - len(mine))
+        if len(mine) < limit and not self._missed:
+            self._tails[priority] = None
         else:
-            self.on_disk = max(1, self.on_disk - len(items))
+            self._tails[priority] = self._last[priority]
         self._missed = False
+        if all(tail is None for tail in self._tails):
+            self.on_disk = 0
+        elif not self.on_disk:
+            self.on_disk = 1  # the count was off: rows ended while they were on disk only
 
     def claim_failed(self) -> None:
         """The store could not be read; the next `take` asks again."""
-        self._claiming = False
+        self._claiming = None
+        self._missed = False
 
     def _load(self, items: Sequence[Item], now: float, wall: float) -> None:
         for row in items:
             item = self._decode(row.body)
-            priority = min(max(row.priority, 0), PRIORITIES - 1)
+            priority = _priority(row)
+            self._last[priority] = max(self._last[priority], row.key)
             if row.due > wall:
                 heappush(self._later, (now + row.due - wall, row.key, priority, item))
             else:
@@ -193,18 +209,27 @@ class Lane(Generic[T]):
                 self.count += 1
 
     def _refill(self) -> None:
-        if not self._claiming and self._tail is not None and len(self._later) < 4 * self.cap:
-            self._claiming = True
-            self._claim(self.name, max(1, self.cap // 2), self._tail)
-
-    def _end(self) -> tuple[int, int]:
-        for priority, queue in enumerate(self._ready):
-            if queue:
-                return priority, queue[-1].id
-        return 0, max((entry[1] for entry in self._later), default=0)
+        """Read on in the highest priority that runs low in memory."""
+        if self._claiming is not None or len(self._later) >= 4 * self.cap:
+            return
+        for priority in range(PRIORITIES - 1, -1, -1):
+            tail = self._tails[priority]
+            if tail is not None and len(self._ready[priority]) < self.cap // 2:
+                self._claiming = priority
+                self._missed = False
+                self._claim(self.name, max(1, self.cap // 2), (priority, tail))
+                return
 
     def _ripen(self, now: float) -> None:
+        ripe: list[tuple[int, int, T]] = []
         while self._later and self._later[0][0] <= now:
-            _, _, priority, item = heappop(self._later)
-            self._ready[priority].appendleft(item)  # it is older than what waits
-            self.count += 1
+            _, key, priority, item = heappop(self._later)
+            ripe.append((key, priority, item))
+        ripe.sort(key=lambda entry: entry[0], reverse=True)
+        for _, priority, item in ripe:  # they are older than what waits
+            self._ready[priority].appendleft(item)
+        self.count += len(ripe)
+
+
+def _priority(row: Item) -> int:
+    return min(max(row.priority, 0), PRIORITIES - 1)

@@ -120,7 +120,7 @@ class Outbox(Generic[T]):
         if self.failures and self._resume_at > now:
             return self._arm(now)
         while self.active < (1 if self.failures and self._probing else self._parallel):
-            if not self._waiting and not self.lane.has_work(now) and not self.lane.on_disk:
+            if not self._waiting and not self.lane.has_work(now):
                 break
             if not self._budget.take(self, self.pump):
                 return None

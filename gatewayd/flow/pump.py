@@ -45,13 +45,24 @@ class Port(Protocol):
 class PortState:
     """What the lane remembers of one bind."""
 
-    __slots__ = ("backoff", "carry", "paused_until", "port")
+    __slots__ = (
+        "accepted",
+        "backoff",
+        "carry",
+        "paused_until",
+        "port",
+        "receipts",
+        "received",
+        "refusals",
+    )
 
     def __init__(self, port: Port, backoff: Backoff) -> None:
         self.port = port
         self.backoff = backoff
         self.carry: deque[Segment] = deque()  # rest of a message whose beginning went here
         self.paused_until = -inf
+        self.accepted = self.refusals = 0  # segments
+        self.received = self.receipts = 0
 
 
 class Backlog:
@@ -90,8 +101,7 @@ class MtLane:
         self.ports: list[PortState] = []
         self.held = False  # suspended by hand
         self.stopped = config.dead_start
-        self.submitted = self.accepted = self.refusals = self.throttles = 0
-        self.received = self.receipts = self.reported = 0
+        self.submitted = self.throttles = 0
         self.latency = Histogram()
         self.removed = False  # by hand; not shown any more
         self.on_event: Callable[[MtLane, PortState, Event], None] = _nobody
@@ -162,7 +172,7 @@ class MtLane:
 
     def answered(self, state: PortState, seconds: float) -> None:
         """The SMSC took a segment on this bind, `seconds` after the submit."""
-        self.accepted += 1
+        state.accepted += 1
         self.latency.observe(seconds)
         if state.backoff.pause:
             state.backoff.eased()

@@ -265,7 +265,7 @@ class BindService(Service):
             return "online"
         if self.dead:
             return "dead" if self._tried else "disconnected"
-        return "re-connecting" if self.binds_made or self.losses else "connecting"
+        return "re-connecting" if self.binds_made or self._failing else "connecting"
 
     # -- life ------------------------------------------------------------------------------------
 

@@ -10,24 +10,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.error import (
-    ConnectError,
-    ConnectionDone,
-    DNSLookupError,
-    TCPTimedOutError,
-    TimeoutError,
-)
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress, IDelayedCall, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import optionsForClientTLS
 from twisted.python.failure import Failure
 
 from gatewayd.model import HttpAnswer
+from gatewayd.net.http_wire import describe_failure, describe_loss, origin_of, request_octets
 from gatewayd.platforms.contract import HttpCall
 
 Done = Callable[[HttpAnswer], None]
@@ -37,16 +31,16 @@ EndpointFor = Callable[[str, str, int], IStreamClientEndpoint]
 METHODS: Final = frozenset({"GET", "POST", "PUT"})
 # May be made again on a new connection when an old one turns out to be dead.
 _SAFE: Final = frozenset({"GET"})
-# A call that may not be made twice only takes a connection that was in use this short a time ago:
-# servers close idle ones after two seconds at the earliest.
-_FRESH: Final = 1.5
+# Servers close idle connections after two seconds at the earliest. One that has rested for longer
+# than this may just be closing: a call that may not be made twice does not take it, and only there
+# is a loss without an answer taken for the server's closing. Elsewhere it had the request.
+_FRESH: Final = 1.9
 # How long a connection may take to close in good order.
 _LINGER: Final = 5.0
 # Idle connections kept over all origins: dlr-urls may name very many hosts.
 _MOST_IDLE: Final = 256
 # Octets on the wire for one octet of body: the smallest chunks take six.
 _CHUNK_OVERHEAD: Final = 8
-_PORTS: Final = {"http": 80, "https": 443}
 
 
 class _Exchange:
@@ -71,7 +65,7 @@ class _Connection(Protocol):
     def __init__(self, origin: _Origin) -> None:
         self._origin = origin
         self.exchange: _Exchange | None = None
-        self.served = 0
+        self.rested = False  # before the call that is under way
         self.since = 0.0  # idle, or closing, since then
         self._parser: Any = None
         self._begin()
@@ -93,9 +87,10 @@ class _Connection(Protocol):
         if nodelay is not None:
             nodelay(True)
 
-    def start(self, exchange: _Exchange) -> None:
+    def start(self, exchange: _Exchange, rested: bool = False) -> None:
         """Write the request; nothing else is under way."""
         self.exchange = exchange
+        self.rested = rested
         self._begin()
         self.transport.write(exchange.request)
 
@@ -166,7 +161,6 @@ class _Connection(Protocol):
         exchange = self.exchange
         assert exchange is not None
         self.exchange = None
-        self.served += 1
         origin = self._origin
         now = origin.lane.seconds()
         answer = HttpAnswer(
@@ -208,33 +202,15 @@ class _Connection(Protocol):
             self._finish(lost=True)  # a body without a length ends with the connection
             return
         self.exchange = None
-        if exchange.safe and self.served and not self._received and not exchange.retried:
+        if exchange.safe and self.rested and not self._received and not exchange.retried:
             origin.retry(exchange)
         else:
-            origin.fail(exchange, _lost(reason))
+            origin.fail(exchange, describe_loss(reason))
 
     def _bounded(self) -> bool:
         return any(
             name.lower() in ("content-length", "transfer-encoding") for name, _ in self._headers
         )
-
-
-def _lost(reason: Failure) -> str:
-    name = reason.type.__name__ if reason.type is not None else ""
-    if name in ("ConnectionDone", "ConnectionLost", "ConnectionAborted"):
-        return "connection lost"
-    return f"connection lost: {reason.getErrorMessage()}"[:200]
-
-
-def describe_failure(reason: Failure) -> str:
-    """Why a connection could not be made, in few words."""
-    if reason.check(TimeoutError, TCPTimedOutError):
-        return "connect timeout"
-    if reason.check(DNSLookupError):
-        return "unknown host"
-    if reason.check(ConnectError):
-        return f"cannot connect: {reason.getErrorMessage()}"[:200]
-    return f"cannot connect: {reason.type.__name__ if reason.type else ''}"
 
 
 class _Factory(Factory):
@@ -272,8 +248,9 @@ class _Origin:
         while idle:
             connection = idle.pop()
             self.lane.idle -= 1
-            if exchange.safe or exchange.started - connection.since < _FRESH:
-                connection.start(exchange)
+            rested = exchange.started - connection.since >= _FRESH
+            if exchange.safe or not rested:
+                connection.start(exchange, rested)
                 break
             self.retire(connection)
         else:
@@ -478,7 +455,7 @@ class FastLane:
         try:
             if origin is None:
                 cut, origin = self._find(url)
-            request = _request(call, url[cut:] if cut < len(url) else "/", origin.host)
+            request = request_octets(call, url[cut:] if cut < len(url) else "/", origin.host)
         except ValueError as error:
             self.later(done, HttpAnswer(0, error=str(error)))
             return
@@ -491,22 +468,13 @@ class FastLane:
 
     def _find(self, url: str) -> tuple[int, _Origin]:
         """Where path or query of the URL begin, and its origin; raises `ValueError`."""
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            raise ValueError("bad URL") from None
-        default = _PORTS.get(parts.scheme)
-        if default is None or not host or "@" in parts.netloc or port == 0:
-            raise ValueError("bad URL")
-        if not (parts.netloc.isascii() and parts.netloc.isprintable()) or " " in parts.netloc:
-            raise ValueError("bad URL")
-        cut = url.index("//") + 2 + len(parts.netloc)
+        scheme, netloc, host, port = origin_of(url)
+        cut = url.index("//") + 2 + len(netloc)
         key = url[:cut]
         origin = self._origins.get(key)
         if origin is None:
-            endpoint = self._endpoint(parts.scheme, host, port or default)
-            origin = self._origins[key] = _Origin(self, key, parts.netloc, endpoint)
+            endpoint = self._endpoint(scheme, host, port)
+            origin = self._origins[key] = _Origin(self, key, netloc, endpoint)
         return cut, origin
 
     def _by_name(self, scheme: str, host: str, port: int) -> IStreamClientEndpoint:
@@ -527,23 +495,3 @@ class FastLane:
         for origin in list(self._origins.values()):
             origin.close()
         self._origins.clear()
-
-
-def _request(call: HttpCall, target: str, host: str) -> bytes:
-    """The octets of the request; raises `ValueError` for what would not stay in its place."""
-    if target[0] != "/":  # a query right behind the host
-        target = "/" + target
-    if "#" in target:
-        target = target.partition("#")[0]
-    if not (target.isascii() and target.isprintable()) or " " in target:
-        raise ValueError("bad URL")
-    lines = [f"{call.method} {target} HTTP/1.1\r\nHost: {host}"]
-    lines += [f"{name}: {value}" for name, value in call.headers]
-    body = call.body
-    if body or call.method != "GET":
-        lines.append(f"Content-Length: {len(body)}")
-    head = "\r\n".join(lines) + "\r\n\r\n"
-    ends = len(lines) + 2
-    if head.count("\n") != ends or head.count("\r") != ends or "\0" in head:
-        raise ValueError("bad header")
-    return head.encode("utf-8", "replace") + body

@@ -28,7 +28,8 @@ from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from gatewayd.model import HttpAnswer
-from gatewayd.net.http_fast import Done, describe_failure
+from gatewayd.net.http_fast import Done
+from gatewayd.net.http_wire import describe_failure
 from gatewayd.platforms.contract import HttpCall
 
 _LONGEST_HEAD: Final = 16384

@@ -28,7 +28,7 @@ class BindRefused(NamedTuple):
 class Submitted(NamedTuple):
     """The SMSC took the segment. `smsc_id` is normalised by message_ids; "" when it gave none.
 
-    `meta` holds TLVs of the answer as Kannel meta-data ("?smpp_resp?..."), "" when there are none.
+    `meta` holds TLVs of the answer as Kannel meta-data ("?smpp_resp?...").
     """
 
     segment: Segment

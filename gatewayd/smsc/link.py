@@ -148,19 +148,20 @@ class KeepAlive:
         return True
 
     def check(self, now: float) -> Pulse:
-        if self.waiting and self.heard > self.asked_at:
-            self.waiting = self.missed = 0  # whatever came proves that the SMSC is there
         if now < self.deadline():
             return Pulse.NOTHING
         if self.waiting and self.limit > 0:
-            self.missed += 1
-            if self.missed >= self.limit:
-                return Pulse.DEAD
-        return Pulse.ASK
+            if self.heard <= self.asked_at:
+                self.missed += 1
+                return Pulse.DEAD if self.missed >= self.limit else Pulse.ASK
+            self.waiting = self.missed = 0  # whatever came proves that the SMSC is there
+        return Pulse.ASK if now >= self.deadline() else Pulse.NOTHING
 
     def deadline(self) -> float:
-        if self.waiting and self.limit > 0:
-            return self.asked_at + self.timeout
         if self.interval <= 0:
             return inf
+        if self.waiting and self.limit > 0:
+            # With `always` the next request goes out even while one waits.
+            wait = min(self.timeout, self.interval) if self.always else self.timeout
+            return self.asked_at + wait
         return (self.asked_at if self.always else max(self.heard, self.asked_at)) + self.interval

@@ -243,8 +243,7 @@ class SmppSession:
             else:
                 events.append(Noted("no_message_id", "receipts for it cannot be matched"))
             meta = self._tlvs.meta(pdu.tlvs) if pdu.tlvs else ""
-            meta = f"?smpp_resp?{meta}" if meta else ""
-            events.append(Submitted(segment, smsc_id, now - sent, meta))
+            events.append(Submitted(segment, smsc_id, now - sent, f"?smpp_resp?{meta}"))
         if self._state is LinkState.DRAINING:
             self._unbind_when_drained()
 
@@ -300,6 +299,7 @@ class SmppSession:
             self._out.append(pdus.encode_plain(pdus.ENQUIRE_LINK_RESP, 0, pdu.sequence))
         elif command == pdus.ENQUIRE_LINK_RESP:
             if self._alive.answered(pdu.sequence):
+                self._due = min(self._due, self._alive.deadline())
                 events.append(Alive(self._now - self._alive.asked_at))
             else:
                 self._stray(pdu, events)
@@ -446,15 +446,13 @@ class SmppSession:
         if self._state is LinkState.UNBINDING:
             return min(due, self._entered + options.unbind_timeout)
         due = min(due, self._window.deadline())
-        if self._state is LinkState.DRAINING:
-            due = min(due, self._entered + options.unbind_timeout)
-        else:
-            due = min(due, self._alive.deadline())
         if options.idle_timeout:
             due = min(due, self._alive.heard + options.idle_timeout)
+        if self._state is LinkState.DRAINING:
+            return min(due, self._entered + options.unbind_timeout)
         if options.inactivity:
             due = min(due, self._active + options.inactivity)
-        return due
+        return min(due, self._alive.deadline())
 
     # ---- small things
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gatewayd.config import (
@@ -182,6 +183,13 @@ def test_services_with_one_keyword_keep_their_order_and_show_one_name(tmp_path: 
     ]
 
 
+def test_reports_without_a_channel_are_called_as_mo_are(tmp_path: Path) -> None:
+    lines = "http-request-retry = 2\nhttp-queue-delay = 1\nhttp-timeout = 3\n"
+    reports = read(tmp_path, CORE, SMSBOX + lines, SMSC).reports
+    assert reports.retry == Retry(1.0, 1.0, 1.0, 0.0, 2, dead_letters=False)
+    assert (reports.timeout, reports.parallel, reports.ordered) == (3.0, 512, False)
+
+
 def test_the_http_side_is_kannels(tmp_path: Path) -> None:
     http = read(tmp_path, CORE, SMSBOX, SMSC).http
     assert http.sendsms == ListenerConfig("0.0.0.0", 13013)
@@ -190,7 +198,8 @@ def test_the_http_side_is_kannels(tmp_path: Path) -> None:
     assert (http.admin_password.reveal(), http.status_password) == ("a-password", "")
     assert http.reply_request_failed == "Request Failed"
     assert not http.immediate_reply
-    assert http.max_requests_out == 512
+    assert (http.max_requests_out, http.connections_out) == (512, 512)
+    assert (http.redirects, http.strict, http.retry_after) == (5, False, 0)
 
 
 def test_the_http_side_keeps_what_it_says(tmp_path: Path) -> None:
@@ -424,6 +433,26 @@ def test_every_directive_of_the_table_can_be_read_without_a_crash(tmp_path: Path
                 read(tmp_path, CORE, SMSBOX, lines)
             except ConfigError as error:
                 assert "is no directive" not in str(error)
+
+
+DIRECTIVES = st.sampled_from([(kind, name) for kind, table in GROUPS.items() for name in table])
+VALUES = st.sampled_from(
+    ["", "-1", "0", "99999999999999999999", "0xfffffffffff", "a;b;;", '"x', "((", "%", "é", "1e9"]
+) | st.text(alphabet="0x1-; .[:a", max_size=8)
+
+
+@settings(max_examples=150, deadline=None)
+@given(lines=st.lists(st.tuples(DIRECTIVES, VALUES), max_size=8))
+def test_any_value_gives_a_configuration_or_problems(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[tuple[tuple[str, str], str]]
+) -> None:
+    base = {"core": CORE, "smsbox": SMSBOX, "smsc": SMSC, "sendsms-user": USER}
+    texts = {**base, "sms-service": SERVICE + GET}
+    for (kind, name), value in lines:
+        texts[kind] = texts.get(kind, f"group = {kind}\n") + f"{name} = {value}\n"
+    with suppress(ConfigError):
+        config = read(tmp_path_factory.getbasetemp(), *texts.values())
+        assert len({channel.name for channel in config.channels}) == len(config.channels)
 
 
 def test_every_unused_or_refused_directive_has_its_word() -> None:

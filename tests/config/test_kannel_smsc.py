@@ -201,9 +201,8 @@ def test_credentials_are_cut_to_what_smpp_carries(tmp_path: Path) -> None:
 def test_the_ports_decide_how_it_binds(
     tmp_path: Path, written: str, mode: str, port: int, name: str
 ) -> None:
-    (smsc,) = read(
-        tmp_path, CORE, SMSBOX, SMSC.replace(old + "\n", new + "\n" if new else "")
-    ).smscs
+    group = SMSC.replace("port = 2776\n", f"{written}\n" if written else "")
+    (smsc,) = read(tmp_path, CORE, SMSBOX, group).smscs
     assert [bind.mode.value for bind in smsc.binds] == [mode]
     assert smsc.port == port
     assert smsc.status_name == f"SMPP:smsc.example:{name}:user:VMA"

@@ -218,7 +218,12 @@ def test_a_server_that_is_started_again_is_found_again() -> None:
     call = HttpCall("GET", f"http://127.0.0.1:{port}/", timeout=5)
 
     def begin() -> None:
-        stage.send(call, lambda: stage.send(call))
+        stage.wanted += 1  # the call that comes later
+        stage.send(call, lambda: stage.reactor.callLater(2, rested))
+
+    def rested() -> None:
+        stage.wanted -= 1
+        stage.send(call)
 
     first, second = stage.run(begin)
     assert (first.body, second.body) == (b"a", b"b")
@@ -281,8 +286,12 @@ def test_tls_is_spoken_with_keep_alive_when_the_certificate_is_trusted() -> None
     stage.client = HttpClient(stage.reactor, trust_root=trusted)
     call = HttpCall("POST", f"https://localhost:{port}/", (), b"secret")
 
+    def again() -> None:
+        if len(stage.got) < 5:
+            stage.send(call, again)
+
     def begin() -> None:
-        stage.send(call, lambda: stage.send(call) if len(stage.got) < 5 else None)
+        stage.send(call, again)
 
     got = stage.run(begin)
     assert [answer.body for answer in got] == [b"POST / secret"] * 5

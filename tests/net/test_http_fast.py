@@ -380,11 +380,23 @@ def test_a_stale_connection_is_tried_once_more_for_a_get() -> None:
     bench = Bench()
     bench.send()
     bench.wires[0].answer()
+    bench.clock.advance(3)
     bench.send()
     bench.wires[0].lose()
     assert len(bench.got) == 1
     bench.wires[1].lose()  # new, and gone too: that is no stale connection
     assert bench.errors()[1:] == ["connection lost"]
+
+
+def test_a_connection_in_use_just_before_is_not_stale_the_server_had_the_call() -> None:
+    bench = Bench()
+    bench.send()
+    bench.wires[0].answer()
+    bench.clock.advance(1)
+    bench.send()
+    bench.wires[0].lose()
+    assert bench.errors()[-1] == "connection lost"
+    assert len(bench.wires) == 1
 
 
 def test_a_post_or_an_answer_begun_is_not_tried_again() -> None:
@@ -396,6 +408,7 @@ def test_a_post_or_an_answer_begun_is_not_tried_again() -> None:
     assert bench.errors()[-1] == "connection lost"
     bench.send()
     bench.wires[1].answer()
+    bench.clock.advance(3)
     bench.send()
     bench.wires[1].answer(b"H")
     bench.wires[1].lose()
@@ -409,6 +422,7 @@ def test_a_retry_does_not_use_another_old_connection() -> None:
         bench.send()
     for wire in bench.wires:
         wire.answer()
+    bench.clock.advance(3)
     bench.send()
     bench.wires[1].lose()
     assert bench.wires[0].closed
@@ -436,9 +450,9 @@ def test_idle_connections_are_closed_after_their_time_and_the_origin_is_forgotte
     bench.send()
     bench.wires[0].answer()
     bench.clock.advance(14.9)
-    assert not bench.wires[0].closed
+    assert [wire.closed for wire in bench.wires] == [False]
     bench.clock.advance(0.2)
-    assert bench.wires[0].closed
+    assert [wire.closed for wire in bench.wires] == [True]
     bench.wires[0].lose()
     bench.clock.advance(10)
     assert bench.clock.getDelayedCalls() == []

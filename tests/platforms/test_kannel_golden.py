@@ -21,9 +21,7 @@ RECORDED: dict[str, Any] = json.loads(GOLDEN.read_text())
 
 
 def channel(fields: dict[str, Any]) -> ChannelConfig:
-    values: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
-    }
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
     values["text"] = TextOptions(**fields["text"])
     if senders := fields.get("senders"):
         rules: dict[str, Any] = {k: tuple(v) for k, v in senders.items()}

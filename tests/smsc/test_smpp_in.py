@@ -531,7 +531,7 @@ DELIVERED = st.builds(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(DELIVERED, st.sampled_from(["", "packed", "utf-8", "latin1", "iso-2022-jp"]))
 def test_smpp_008_nothing_delivered_raises_but_a_refusal(sm: pdus.Sm, charset: str) -> None:
     for smpp in ({}, KANNEL):

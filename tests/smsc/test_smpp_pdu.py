@@ -303,7 +303,7 @@ def test_smpp_008_mutated_frames_raise_only_peer_errors() -> None:
         pdus.decode(again)
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(st.binary(max_size=120), st.sampled_from(sorted(pdus._DECODERS)))
 def test_smpp_008_any_body_of_any_command_raises_only_peer_errors(
     body: bytes, command: int
@@ -381,7 +381,7 @@ def oracle_decode(frame: bytes) -> Any:
         return PDUEncoder().decode(io.BytesIO(frame))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(SUBMITS)
 def test_a_submit_sm_of_ours_is_the_same_for_smpp_pdu(sm: pdus.Sm) -> None:
     frame = pdus.encode_sm(sm)
@@ -399,7 +399,7 @@ def test_a_submit_sm_of_ours_is_the_same_for_smpp_pdu(sm: pdus.Sm) -> None:
     assert params.get("message_payload") == pdus.first(sm.tlvs, pdus.MESSAGE_PAYLOAD)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(SUBMITS.map(lambda sm: pdus.Sm(*[getattr(sm, n) for n in sm.__struct_fields__[:-2]])))
 def test_what_smpp_pdu_encodes_is_read_by_us(sm: pdus.Sm) -> None:
     frame = PDUEncoder().encode(oracle_decode(pdus.encode_sm(sm)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from twisted.internet.address import IPv4Address
@@ -129,6 +129,12 @@ class Gateway:
 
 
 TESTER = UserConfig("tester", Secret("foobar"))
+KANNEL = HttpConfig(strict=False, retry_after=0)
+
+
+def kannel(**user: object) -> Config:
+    """The user "tester", changed as told, under Kannel's rules."""
+    return Config(users=(replace(TESTER, **user),), http=KANNEL)  # type: ignore[arg-type]
 
 
 def sendsms_line(

@@ -212,7 +212,7 @@ def test_a_late_answer_that_closes_ends_the_connection() -> None:
 def test_the_answers_of_one_turn_are_written_at_once() -> None:
     line, _ = echo_line()
     writes: list[bytes] = []
-    line.wire.write = writes.append
+    line.wire.write = writes.append  # type: ignore[method-assign]
     line.send(b"GET /e HTTP/1.1\r\n\r\n" * 5)
     assert len(writes) == 1
     assert len(parse_replies(writes[0])) == 5
@@ -248,7 +248,7 @@ def test_an_answer_to_a_caller_that_went_away_is_counted() -> None:
     line.connection.connectionLost()
     echo.release()
     assert intake is not None
-    assert intake.unheard == 1  # type: ignore[attr-defined]
+    assert intake.unheard == 1
     assert line.taken() == b""
 
 
