@@ -24,6 +24,7 @@ from twisted.logger import Logger
 
 from gatewayd.config import Config, SmscConfig
 from gatewayd.control import Control
+from gatewayd.desk import Desk
 from gatewayd.errors import ConfigError
 from gatewayd.flow.calls import MoBoxes
 from gatewayd.flow.dlr import DlrFlow, decode_parked
@@ -46,6 +47,7 @@ from gatewayd.smsc.contract import Event, SessionOptions, load
 from gatewayd.store.contract import Item, Queue, Recovery, State
 from gatewayd.store.sqlite import SqliteStore
 from gatewayd.web.admin import Admin
+from gatewayd.web.ctl import Ctl
 from gatewayd.web.intake import Intake
 from gatewayd.web.sendsms import SendSms
 
@@ -215,9 +217,7 @@ class Gateway(Service):
             self._claimer(Queue.MT, lambda name: self.lanes[name]),
             self.config.store.memory_items,
         )
-        return MtLane(
-            smsc, lane, self.backlog, self.journal, self.reactor, self.wall, self._chance
-        )
+        return MtLane(smsc, lane, self.backlog, self.journal, self.reactor, self.wall, self._chance)
 
     def _report_box(self, name: str) -> Any:
         return self.reports.box(name)
@@ -254,9 +254,9 @@ class Gateway(Service):
         ).addErrback(lambda failure: self.log.failure("After a look-up", failure))
 
     def _siblings(self, first: int, total: int, then: Callable[[Sequence[Item]], None]) -> None:
-        self.store.siblings(first, total).addCallbacks(
-            then, lambda failure: then(())
-        ).addErrback(lambda failure: self.log.failure("After a look-up", failure))
+        self.store.siblings(first, total).addCallbacks(then, lambda failure: then(())).addErrback(
+            lambda failure: self.log.failure("After a look-up", failure)
+        )
 
     def _recover(self, recovery: Recovery) -> None:
         """Take up what the store held."""
@@ -347,7 +347,8 @@ class Gateway(Service):
         self._loop(self._prune, PRUNE)
         http = self.config.http
         if http.admin is not None:
-            admin = Admin(http, self.control, self.reactor, self.metrics.render)
+            ctl = Ctl(http, Desk(self), self.reactor)
+            admin = Admin(http, self.control, self.reactor, self.metrics.render, ctl)
             self._listen("admin", http.admin, Intake(http, {}, self.reactor, default=admin))
         if http.sendsms is not None:
             self.sendsms = SendSms(self.config, self.control.accept, self.wall)

@@ -178,10 +178,7 @@ class Control:
         key = self._gateway.keys.key(uuid)
         if key is None:
             return False
-        for lane in self._gateway.lanes.values():
-            if lane.discard(key):
-                return True
-        return False
+        return any(lane.discard(key) for lane in self._gateway.lanes.values())
 
     def store_status(self) -> Sequence[StoredMessage]:
         """The messages in memory that wait: Kannel shows what its store holds."""

@@ -204,6 +204,8 @@ class Mo(Struct, omit_defaults=True):
     channel: str = ""  # ChannelConfig.name it goes to
     missing: int = 0  # parts that never came
     raw: bytes = b""
+    known_as: int = 0  # the id platforms know it by, when it came back to life with a new one
+    failure: str = ""  # why no platform took it; only in dead letters
 
 
 class Part(Struct, omit_defaults=True):
@@ -263,6 +265,8 @@ class Report(Struct, omit_defaults=True):
     coding: int = -1
     mclass: int = -1
     mwi: int = -1
+    known_as: int = 0  # as with `Mo`
+    failure: str = ""
 
 
 class HttpAnswer(Struct, frozen=True):
@@ -273,6 +277,12 @@ class HttpAnswer(Struct, frozen=True):
     body: bytes = b""
     error: str = ""
     seconds: float = 0.0
+
+    @property
+    def failure(self) -> str:
+        """Why it was not taken, for people: the error, or the status and how the body begins."""
+        said = self.body[:100].decode("utf-8", "replace").strip()
+        return self.error or (f"HTTP {self.status}: {said}" if said else f"HTTP {self.status}")
 
     def header(self, name: str) -> str:
         """The first value of the header `name` (any case), "" when it is absent."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -234,6 +235,7 @@ class Simulator(Factory):
         self._reference = 0
         self._turn = 0
         self._stopped = False
+        self._gone: Deferred[None] | None = None  # fires when the last link has closed
         if options.mo_rate > 0:
             self._agenda.after(1 / options.mo_rate, self._mo_is_due)
 
@@ -245,12 +247,21 @@ class Simulator(Factory):
         link.factory = self
         return link
 
-    def stop(self) -> None:
-        """Unbind every ESME; nothing more is sent or planned."""
+    def stop(self) -> Deferred[None]:
+        """Unbind every ESME; nothing more is planned. Fires when all links are closed."""
         self._stopped = True
         self._agenda.stop()
+        done = self._gone = Deferred[None]()
         for link in list(self.links):
             link.stop()
+        self._maybe_gone()
+        return done
+
+    def _maybe_gone(self) -> None:
+        gone = self._gone
+        if gone is not None and not self.links:
+            self._gone = None
+            gone.callback(None)
 
     # ---- what links tell
 
@@ -279,6 +290,7 @@ class Simulator(Factory):
             self._tell(f"unbound   {account.system_id} from {link.peer}")
             account.links.remove(link)
             self._deliver(account)
+        self._maybe_gone()
 
     def ready(self, link: Link) -> None:
         """The link has room again."""

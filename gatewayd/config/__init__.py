@@ -17,11 +17,11 @@ from gatewayd.config.model import (
     SmppOptions,
     SmscConfig,
     StoreConfig,
-    TextOptions,
     TlsConfig,
     TlvConfig,
     UserConfig,
 )
+from gatewayd.model import TextOptions
 
 __all__ = [
     "BindConfig",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from gatewayd.model import TextOptions as TextOptions
+from gatewayd.model import TextOptions
 
 
 class Secret(str):
@@ -32,6 +32,7 @@ class Secret(str):
 
 
 NO_SECRET = Secret("")
+DEFAULT_TEXT = TextOptions()
 
 
 class BindMode(Enum):
@@ -235,7 +236,7 @@ class UserConfig:
     faked_sender: str = ""
     default_sender: str = ""
     dlr_url: str = ""
-    text: TextOptions = TextOptions()
+    text: TextOptions = DEFAULT_TEXT
     numbers: NumberRules = NumberRules()
     channel: str = ""  # channel whose policy rules this user's reports; "": found by dlr-url
 
@@ -289,7 +290,7 @@ class ChannelConfig:
     mo_recode: bool = True  # UCS-2 texts are told as UTF-8
     # what becomes of its answer (Kannel's replies)
     replies: bool = False  # the answer's text is sent back to the phone
-    text: TextOptions = TextOptions()
+    text: TextOptions = DEFAULT_TEXT
     omit_empty: bool = False
     prefix: str = ""
     suffix: str = ""

@@ -10,7 +10,7 @@ from twisted.logger import Logger
 
 from gatewayd.config import ChannelConfig, Config
 from gatewayd.flow.journal import Journal
-from gatewayd.flow.keys import Keys
+from gatewayd.flow.keys import Keys, stamp_of
 from gatewayd.flow.lane import Lane
 from gatewayd.flow.limiter import Backoff, exhausted, pause_after
 from gatewayd.flow.mo import decode, encode
@@ -84,7 +84,7 @@ class MoBoxes:
         """Take an MO that is on disk towards its channel."""
         box = self.box(mo.channel)
         if box is None:
-            work = self._dead_letter(mo, 0)
+            work = self._dead_letter(mo, 0, f"channel {mo.channel} is not configured")
             work.ends.append(mo.id)
             self._journal.add(work)
             return
@@ -94,16 +94,30 @@ class MoBoxes:
     def unserved(self, mo: Mo) -> tuple[Work, Callable[[], None]]:
         """No channel takes it: the phone is told so if that is configured, else it is set aside."""
         if not mo.source or not self._http.reply_request_failed:
-            return self._dead_letter(mo, 0), _nothing
+            return self._dead_letter(mo, 0, "no channel takes it"), _nothing
         composed = self._mt.compose(request_failed(mo, self._http))
         return composed.work, partial(self._mt.hand, composed)
 
-    def replay(self, mo: Mo) -> None:
-        """Bring a dead letter back to life; its row as a dead letter has been replaced."""
-        self._tries.pop(mo.id, None)
-        self.push(mo)
+    def revived(
+        self, item: Item, choose: Callable[[Mo], ChannelConfig | None]
+    ) -> tuple[Work, Callable[[], None]] | None:
+        """Bring a dead letter back to life: what to keep, and what to do once it is kept.
 
-    def _dead_letter(self, mo: Mo, tries: int) -> Work:
+        It gets a new id, for lanes are read in the order of ids; the platform sees the old one.
+        `choose` finds a channel where its own is gone. None when there is none.
+        """
+        mo = decode(item.body)
+        if mo.channel not in self._channels:
+            channel = choose(mo)
+            if channel is None:
+                return None
+            mo.channel = channel.name
+        mo.known_as, mo.id, mo.failure = mo.known_as or mo.id, self._keys.take(), ""
+        kept = Item(Queue.MO, mo.id, mo.channel, encode(mo))
+        return Work(puts=[kept], ends=[item.key]), partial(self.push, mo)
+
+    def _dead_letter(self, mo: Mo, tries: int, reason: str) -> Work:
+        mo.failure = reason
         item = Item(Queue.DEAD, self._keys.take(), f"mo/{mo.channel}", encode(mo), tries=tries)
         return Work(puts=[item])
 
@@ -113,7 +127,7 @@ class MoBoxes:
         if not (channel.get_url or channel.post_url or channel.post_xml):
             done(LOCAL)
             return
-        self._send(self._format(channel).mo(mo, channel, self._keys.uuid(mo.id)), done)
+        self._send(self._format(channel).mo(mo, channel, self._uuid(mo)), done)
 
     def _settle(self, mo: Mo, answer: HttpAnswer) -> float | None:
         channel = self._channels[mo.channel]
@@ -125,16 +139,17 @@ class MoBoxes:
             return None
         tries = self._tries[mo.id] = self._tries.get(mo.id, 0) + 1
         retry = channel.retry
-        if outcome is Outcome.DEAD or exhausted(retry, tries, self._wall() - mo.time):
+        since = stamp_of(mo.id) if mo.known_as else mo.time  # a second life has its own horizon
+        if outcome is Outcome.DEAD or exhausted(retry, tries, self._wall() - since):
             self.failed += 1
             self.log.warn(
                 "MO {message_id} not taken by {channel}: {status} {reason}",
-                message_id=self._keys.uuid(mo.id),
+                message_id=self._uuid(mo),
                 channel=channel.name,
                 status=answer.status,
                 reason=answer.error,
             )
-            work = self._dead_letter(mo, tries) if retry.dead_letters else Work()
+            work = self._dead_letter(mo, tries, answer.failure) if retry.dead_letters else Work()
             work.ends.append(mo.id)
             self._end(mo, channel, work, answer)
             return None
@@ -146,7 +161,7 @@ class MoBoxes:
         """Finish the MO; the reply to the phone, if any, is kept in the same work."""
         self._tries.pop(mo.id, None)
         if answer is None:
-            order = local_reply(mo, channel, self._http, self._keys.uuid(mo.id))
+            order = local_reply(mo, channel, self._http, self._uuid(mo))
         else:
             order = reply_to(mo, channel, answer, self._http, self._wall())
         if order is None:
@@ -164,6 +179,9 @@ class MoBoxes:
                 self._journal.add(work, kept)
 
         self._journal.add(work, kept)
+
+    def _uuid(self, mo: Mo) -> str:
+        return self._keys.uuid(mo.known_as or mo.id)
 
     def _format(self, channel: ChannelConfig) -> PlatformFormat:
         found = self._formats.get(channel.format)

@@ -83,9 +83,7 @@ class DlrFlow:
         self._siblings = siblings
         self._ids = {smsc.name: smsc.id for smsc in config.smscs}
         self._accounts = {smsc.name: smsc.smpp.system_id for smsc in config.smscs}
-        self._first_only = {
-            smsc.name for smsc in config.smscs if smsc.smpp.receipts_for == "first"
-        }
+        self._first_only = {smsc.name for smsc in config.smscs if smsc.smpp.receipts_for == "first"}
         self._hold = config.limits.parked_receipt
         self._parked_limit = 1000 * max(1, sum(len(smsc.binds) for smsc in config.smscs))
         self._pending: dict[str, Segment] = {}
@@ -120,7 +118,7 @@ class DlrFlow:
         if named:
             self._named(named, segment)
 
-    def rejected(self, segment: Segment, reason: str) -> None:
+    def rejected(self, segment: Segment, reason: str, meta: str = "") -> None:
         """The segment will not be submitted (again): `reason` goes behind "NACK/"."""
         if segment.total > 1 and segment.dlr_url:
             self._with_fold(segment, lambda fold: self._part_rejected(fold, segment, reason))
@@ -128,8 +126,7 @@ class DlrFlow:
         work = Work(ends=[segment.id])
         report = None
         if self.wants_rejection(segment):
-            meta = segment.meta + ("?smpp_resp?" if segment.via else "")
-            report = self._report(segment, 16, f"NACK/{reason}", meta)
+            report = self._report(segment, 16, f"NACK/{reason}", f"{segment.meta}{meta}")
         self._keep(work, report)
 
     def wants_rejection(self, segment: Segment) -> bool:
@@ -263,7 +260,9 @@ class DlrFlow:
             self.unmatched += 1
             self._journal.add(Work(), answer)
         else:
-            self._look_up(name, lambda found, ok: self._found(scope, name, receipt, answer, found, ok))
+            self._look_up(
+                name, lambda found, ok: self._found(scope, name, receipt, answer, found, ok)
+            )
 
     def _found(
         self,
@@ -406,7 +405,9 @@ class DlrFlow:
 
     # -- reports ---------------------------------------------------------------------------------
 
-    def _receipt_report(self, segment: Segment, receipt: Receipt, status: int, first: str) -> Report:
+    def _receipt_report(
+        self, segment: Segment, receipt: Receipt, status: int, first: str
+    ) -> Report:
         """A receipt comes as if from the SMSC: with its account, without the message's own."""
         meta = f"?orig_msg?dlr_mask={segment.dlr_mask}&{receipt.meta}"
         report = self._report(segment, status, receipt.text, None, first)

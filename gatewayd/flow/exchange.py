@@ -18,10 +18,10 @@ from gatewayd.smsc.contract import (
     Closing,
     Event,
     Noted,
-    Received,
     Receipted,
-    Submitted,
+    Received,
     SubmitFailed,
+    Submitted,
     Unanswered,
 )
 
@@ -69,9 +69,7 @@ class Exchange:
             self._one(lane, state, event)
         lane.pump()
 
-    def _receive(
-        self, lane: MtLane, state: PortState, event: Received, answer: Answer
-    ) -> None:
+    def _receive(self, lane: MtLane, state: PortState, event: Received, answer: Answer) -> None:
         ticket = event.ticket
         if not self.open_for_mo:
             answer(ticket, Outcome.RETRY)
@@ -81,9 +79,7 @@ class Exchange:
             lane.config.name, event.inbound, lambda outcome: answer(ticket, outcome)
         )
 
-    def _receipt(
-        self, lane: MtLane, state: PortState, event: Receipted, answer: Answer
-    ) -> None:
+    def _receipt(self, lane: MtLane, state: PortState, event: Receipted, answer: Answer) -> None:
         ticket = event.ticket
         if not self.open_for_mo:
             answer(ticket, Outcome.RETRY)
@@ -130,4 +126,3 @@ class Exchange:
     def _expired(self, lane: MtLane, segment: Segment) -> None:
         segment.via = lane.config.name
         self._mt.expire(segment)
-

@@ -54,7 +54,7 @@ class Journal:
         self.commit_seconds = 0.0
 
     def add(self, work: Work, then: Then | None = None) -> None:
-        """Keep `work`; `then(True)` once it would survive a power cut, `then(False)` if it failed."""
+        """Keep `work`; `then(True)` once it would survive a power cut, `then(False)` if not."""
         self._thens.append((work, then))
         if self._busy:
             return

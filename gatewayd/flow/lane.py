@@ -8,7 +8,7 @@ Items whose time has not come wait in a heap.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import islice
 from math import inf
@@ -110,15 +110,14 @@ class Lane(Generic[T]):
                 return queue.popleft()
         return None
 
-    def take_if(self, wanted: Callable[[T], bool]) -> T | None:
-        """The next ready item if `wanted` likes it."""
+    def take_while(self, wanted: Callable[[T], bool]) -> Iterator[T]:
+        """The next ready items, as long as `wanted` likes them."""
         for queue in reversed(self._ready):
             if queue:
-                if not wanted(queue[0]):
-                    return None
-                self.count -= 1
-                return queue.popleft()
-        return None
+                while queue and wanted(queue[0]):
+                    self.count -= 1
+                    yield queue.popleft()
+                return
 
     def discard(self, key: int) -> T | None:
         """Take out one item wherever it waits in memory; None when it is not there."""
@@ -151,9 +150,7 @@ class Lane(Generic[T]):
 
     def has_work(self, now: float) -> bool:
         """Whether `take` would bring something, now or after a refill."""
-        return bool(self.count or self.on_disk) or (
-            bool(self._later) and self._later[0][0] <= now
-        )
+        return bool(self.count or self.on_disk) or (bool(self._later) and self._later[0][0] <= now)
 
     def next_due(self) -> float:
         """When the first delayed item may be taken; inf when none is delayed."""

@@ -23,6 +23,7 @@ decode_part = json.Decoder(Part).decode
 
 Answer = Callable[[Outcome], None]
 
+
 class Log(Protocol):
     def add(self, work: Work, then: Callable[[bool], None] | None = None) -> None: ...
 
@@ -235,5 +236,3 @@ class MoFlow:
 
 def _told(answer: Answer) -> Callable[[bool], None]:
     return lambda ok: answer(Outcome.DONE if ok else Outcome.RETRY)
-
-

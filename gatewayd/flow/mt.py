@@ -14,7 +14,7 @@ from gatewayd.flow.limiter import exhausted, pause_after
 from gatewayd.flow.numbers import Numbers
 from gatewayd.flow.router import LaneState, Router, unified_prefix
 from gatewayd.model import Acceptance, Coding, Order, Outcome, Segment, Verdict
-from gatewayd.sms.alphabets import encode_gsm, is_gsm
+from gatewayd.sms.alphabets import encode_gsm
 from gatewayd.sms.segments import TooLong, encode_text, split
 from gatewayd.smsc.contract import SubmitFailed, Submitted, Unanswered
 from gatewayd.store.contract import Change, Item, Queue, State, Work
@@ -352,14 +352,14 @@ class MtFlow:
         segment.via = name
         smsc = self._smscs[name]
         if event.outcome is Outcome.DEAD:
-            self.reject(segment, event.reason)
+            self.reject(segment, event.reason, event.meta)
             return
         segment.tries += 1
         times = smsc.resend.times
         if exhausted(smsc.resend, segment.tries - 1, self._wall() - segment.created) or (
             times >= 0 and segment.tries > max(1, times)
         ):
-            self.reject(segment, "Retries Exceeded")
+            self.reject(segment, "Retries Exceeded", event.meta)
             return
         self.retried += 1
         pause = pause_after(smsc.resend, segment.tries, self._chance)
@@ -388,19 +388,17 @@ class MtFlow:
         self.expired += 1
         self.reject(segment, "EXPIRED")
 
-    def reject(self, segment: Segment, reason: str) -> None:
-        """Final failure of a segment."""
+    def reject(self, segment: Segment, reason: str, meta: str = "") -> None:
+        """Final failure of a segment; `meta` is what the SMSC's answer brought."""
         self.failed += 1
-        self._dlr.rejected(segment, reason)
+        self._dlr.rejected(segment, reason, meta)
 
     def _later(self, name: str, segment: Segment, pause: float) -> None:
         due = self._wall() + pause
         self._journal.add(
             Work(
                 changes=[
-                    Change(
-                        segment.id, State.WAITING, due, segment.tries, body=encode(segment)
-                    )
+                    Change(segment.id, State.WAITING, due, segment.tries, body=encode(segment))
                 ]
             )
         )

@@ -8,7 +8,7 @@ from gatewayd.config import NumberRules
 
 
 class Numbers:
-    """The rules of one NumberRules, compiled. Lists from files are given to `lists` by their name."""
+    """The rules of one NumberRules, compiled. The contents of list files come by `set_lists`."""
 
     __slots__ = ("_black", "_black_regex", "_rules", "_white", "_white_regex")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Generic, TypeVar
 
@@ -216,6 +216,18 @@ class Outbox(Generic[T]):
     def _tick(self) -> None:
         self._timer = None
         self.pump()
+
+    def retry(self) -> int:
+        """Call now what waits for its next attempt, and a platform that is being probed.
+
+        How many items have waited comes back.
+        """
+        late = [entry for entry in self._waiting if entry[0] > -inf]
+        self._waiting = [(-inf, key, item) for _, key, item in self._waiting]
+        heapify(self._waiting)
+        self._resume_at = -inf
+        self.pump()
+        return len(late)
 
     def stop(self) -> None:
         """Begin no more calls."""

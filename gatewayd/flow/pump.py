@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import inf
 from typing import Protocol
 
@@ -210,9 +211,7 @@ class MtLane:
         """Returns the seconds until it is worth trying again; inf when an event will tell."""
         lane, limiter = self.lane, self._limiter
         ready = [
-            state
-            for state in self.ports
-            if state.port.credit > 0 and state.paused_until <= now
+            state for state in self.ports if state.port.credit > 0 and state.paused_until <= now
         ]
         credit = {state: state.port.credit for state in ready}
         allowance = limiter.available(now)
@@ -258,8 +257,7 @@ class MtLane:
                 self.on_expired(self, segment)
                 continue
             if segment.total > 1:
-                message = segment.message
-                while (rest := self.lane.take_if(lambda s: s.message == message)) is not None:
+                for rest in self.lane.take_while(partial(_same_message, segment)):
                     self._backlog.waiting -= 1
                     state.carry.append(rest)
             return segment
@@ -317,6 +315,10 @@ class MtLane:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _same_message(segment: Segment, other: Segment) -> bool:
+    return segment.message == other.message
 
 
 def _nobody(lane: MtLane, state: PortState, event: Event) -> None:

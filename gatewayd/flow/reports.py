@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from urllib.parse import urlsplit
 
 from twisted.internet.interfaces import IReactorTime
@@ -11,7 +12,7 @@ from twisted.logger import Logger
 from gatewayd.config import ChannelConfig, Config, ReportPolicy
 from gatewayd.flow.dlr import decode_report, encode_report
 from gatewayd.flow.journal import Journal
-from gatewayd.flow.keys import Keys
+from gatewayd.flow.keys import Keys, stamp_of
 from gatewayd.flow.lane import Lane
 from gatewayd.flow.limiter import Backoff, exhausted, pause_after
 from gatewayd.flow.outbox import Budget, Done, Outbox
@@ -126,14 +127,23 @@ class ReportBoxes:
                 self._finals[report.message] = self._finals.get(report.message, 0) + 1
         self.box(name).lane.recovered(heads, waiting, now, wall)
 
+    def revived(self, item: Item) -> tuple[Work, Callable[[], None]]:
+        """Bring a dead letter back to life: what to keep, and what to do once it is kept."""
+        report = decode_report(item.body)
+        report.known_as, report.id = report.known_as or report.id, self._keys.take()
+        report.failure = ""
+        kept = Item(Queue.DLR, report.id, self.lane_of(report), encode_report(report))
+        return Work(puts=[kept], ends=[item.key]), partial(self.push, report)
+
     def _call(self, report: Report, done: Done) -> None:
         channel = self.channel_of(report)
-        if channel.reports.drop_late and not report.status & FINALS:
-            if report.message in self._finals:
-                done(HttpAnswer(200, error="late"))
-                return
+        late = channel.reports.drop_late and not report.status & FINALS
+        if late and report.message in self._finals:
+            done(HttpAnswer(200, error="late"))
+            return
         self.attempts += 1
-        call = self._format(channel).report(report, channel, self._keys.uuid(report.id))
+        uuid = self._keys.uuid(report.known_as or report.id)
+        call = self._format(channel).report(report, channel, uuid)
         self._send(call, done)
 
     def _settle(self, report: Report, answer: HttpAnswer) -> float | None:
@@ -149,7 +159,8 @@ class ReportBoxes:
             return None
         tries = self._tries[report.id] = self._tries.get(report.id, 0) + 1
         retry = channel.retry
-        given_up = exhausted(retry, tries, self._wall() - report.time)
+        since = stamp_of(report.id) if report.known_as else report.time
+        given_up = exhausted(retry, tries, self._wall() - since)
         if outcome is Outcome.DEAD or given_up:
             self.failed += 1
             self._tries.pop(report.id, None)
@@ -161,11 +172,12 @@ class ReportBoxes:
             )
             work = Work(ends=[report.id])
             if retry.dead_letters:
+                report.failure = answer.failure
                 work.puts.append(
                     Item(
                         Queue.DEAD,
                         self._keys.take(),
-                        self.lane_of(report),
+                        f"dlr/{self.lane_of(report)}",
                         encode_report(report),
                         tries=tries,
                     )
@@ -212,5 +224,3 @@ def origin_of(url: str) -> str:
         parts = urlsplit(url)
         return f"{parts.scheme}://{parts.hostname}:{parts.port or ''}"
     return head
-
-

@@ -143,7 +143,7 @@ class Router:
 
 
 def unified_prefix(rules: str) -> Callable[[str], str]:
-    """Kannel's unified-prefix: "+55,0055,055,0;+,00" turns any of the later spellings into the first.
+    """Kannel's unified-prefix: "+55,0055,0;+,00" turns each later spelling into the first.
 
     Rules are tried in order; the first whose spelling begins the number is used. A number that
     already begins with a rule's first spelling is left alone.

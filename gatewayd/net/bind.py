@@ -1,4 +1,4 @@
-"""One bind: a Twisted service that carries bytes and time to and from one Session, and reconnects."""
+"""One bind: a service that carries bytes and time to and from one Session, and reconnects."""
 
 from __future__ import annotations
 
@@ -178,9 +178,7 @@ class BindProtocol(Protocol):
             self._timer.cancel()
             self._timer = None
         if due != inf:
-            self._timer = self._clock.callLater(
-                max(0.0, due - self._clock.seconds()), self._tick
-            )
+            self._timer = self._clock.callLater(max(0.0, due - self._clock.seconds()), self._tick)
 
     def _tick(self) -> None:
         self._timer = None

@@ -112,4 +112,6 @@ def _certificates(path: str) -> list[Certificate]:
     """Every certificate of a PEM file."""
     end = "-----END CERTIFICATE-----"
     pieces = Path(path).read_text("ascii").split(end)[:-1]
-    return [Certificate.loadPEM((piece[piece.index("-----BEGIN") :] + end).encode()) for piece in pieces]
+    return [
+        Certificate.loadPEM((piece[piece.index("-----BEGIN") :] + end).encode()) for piece in pieces
+    ]

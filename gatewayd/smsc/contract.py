@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from random import random
 from typing import NamedTuple, Protocol
 
 from gatewayd.config import BindConfig, SmscConfig, TlvConfig
@@ -49,6 +48,7 @@ class SubmitFailed(NamedTuple):
     reason: str
     status: int = 0
     seconds: float = 0.0
+    meta: str = ""  # as in Submitted; "" when it was not the submit's own answer
 
 
 class Unanswered(NamedTuple):
@@ -171,7 +171,7 @@ class SessionOptions:
     bind: BindConfig
     tlvs: tuple[TlvConfig, ...] = ()
     wall: Callable[[], float] = lambda: 0.0  # seconds since the epoch, for validity and the like
-    chance: Callable[[], float] = random  # 0 <= x < 1; the session's only source of chance
+    chance: Callable[[], float] = lambda: 0.5  # 0 <= x < 1; the session's only source of chance
 
 
 @dataclass(frozen=True, slots=True)

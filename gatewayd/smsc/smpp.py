@@ -230,8 +230,9 @@ class SmppSession:
             self._unknown_response(pdu, events)
             return
         sent, segment = taken
+        meta = f"?smpp_resp?{self._tlvs.meta(pdu.tlvs)}" if pdu.tlvs else "?smpp_resp?"
         if pdu.status:
-            self._refused(segment, pdu.status, now - sent, events)
+            self._refused(segment, pdu.status, now - sent, events, meta)
         else:
             self._active = now
             if self._full:
@@ -242,12 +243,18 @@ class SmppSession:
                 smsc_id = normalise_id(smsc_id, message_ids=ids, receipt=False, id_case=case)
             else:
                 events.append(Noted("no_message_id", "receipts for it cannot be matched"))
-            meta = self._tlvs.meta(pdu.tlvs) if pdu.tlvs else ""
-            events.append(Submitted(segment, smsc_id, now - sent, f"?smpp_resp?{meta}"))
+            events.append(Submitted(segment, smsc_id, now - sent, meta))
         if self._state is LinkState.DRAINING:
             self._unbind_when_drained()
 
-    def _refused(self, segment: Segment, status: int, seconds: float, events: list[Event]) -> None:
+    def _refused(
+        self,
+        segment: Segment,
+        status: int,
+        seconds: float,
+        events: list[Event],
+        meta: str = "",
+    ) -> None:
         """The SMSC does not take this segment."""
         options = self._options
         outcome = statuses.outcome_of(status, options)
@@ -259,7 +266,7 @@ class SmppSession:
         elif self._full:
             self._full.clear()
         reason = statuses.reason_of(status)
-        events.append(SubmitFailed(segment, outcome, reason, status, seconds))
+        events.append(SubmitFailed(segment, outcome, reason, status, seconds, meta))
         if status in options.not_bound:
             self._close(f"the SMSC says we are not bound: {reason}", events)
 

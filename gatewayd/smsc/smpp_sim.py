@@ -19,6 +19,9 @@ from gatewayd.smsc.smpp_pdu import (
     MESSAGE_STATE,
     NETWORK_ERROR_CODE,
     RECEIPTED_MESSAGE_ID,
+    SAR_MSG_REF_NUM,
+    SAR_SEGMENT_SEQNUM,
+    SAR_TOTAL_SEGMENTS,
     Sm,
     first,
 )
@@ -31,6 +34,7 @@ _UDHI = 0x40
 _MESSAGE_TYPE = 0x3C
 _ABSENT_SUBSCRIBER = 27  # 3GPP TS 29.002, as operators show it behind "err:"
 _QUOTED = 20  # octets of the message behind "text:", SMPP 3.4, appendix B
+_TEXT_TLVS = frozenset({MESSAGE_PAYLOAD, SAR_MSG_REF_NUM, SAR_TOTAL_SEGMENTS, SAR_SEGMENT_SEQNUM})
 _SERVER = ServerOptions(system_id="simulator")
 
 
@@ -133,6 +137,7 @@ def echo(submit: Sm) -> Sm:
         validity=b"",
         registered_delivery=0,
         replace_if_present=0,
+        tlvs=[tlv for tlv in submit.tlvs if tlv[0] in _TEXT_TLVS],
         trailing=0,
     )
 

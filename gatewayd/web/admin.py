@@ -10,7 +10,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from gatewayd.config.model import HttpConfig
 from gatewayd.web.arguments import decode_query, read_integer
-from gatewayd.web.intake import Answer, Request
+from gatewayd.web.ctl import PREFIX
+from gatewayd.web.intake import Answer, Handler, Request, unknown_request
 from gatewayd.web.status import (
     Page,
     Snapshot,
@@ -89,7 +90,7 @@ class Control(Protocol):
 class Admin:
     """Handler of every path of the admin listener; pass it as the intake's default.
 
-    `render` makes the metrics page. A wrong password is answered ``Denied`` with status 200, each
+    `render` makes the metrics page, `ctl` answers what begins with its prefix. A wrong password is answered ``Denied`` with status 200, each
     one in a row a second later than the last, at most `LONGEST_DENIAL`.
     """
 
@@ -99,10 +100,12 @@ class Admin:
         control: Control,
         clock: IReactorTime,
         render: Callable[[], bytes] = bytes,
+        ctl: Handler = unknown_request,
     ) -> None:
         self._control = control
         self._clock = clock
         self._render = render
+        self._ctl = ctl
         self._admin_password = config.admin_password.reveal().encode()
         self._status_password = config.status_password.reveal().encode()
         self._rules = AddressRules(
@@ -118,6 +121,9 @@ class Admin:
             return
         if (special := self._special(request.path)) is not None:
             request.reply(special)
+            return
+        if request.path.startswith(PREFIX):
+            self._ctl(request)
             return
         command, page = _command_of(request)
         if command not in _COMMANDS:

@@ -308,7 +308,7 @@ TEXTS = st.one_of(
     st.sampled_from([40, 100, 140]),
 )
 @settings(max_examples=200)
-def test_TXT_004_the_parts_make_the_text_again_and_none_is_too_big(  # noqa: PLR0917
+def test_TXT_004_the_parts_make_the_text_again_and_none_is_too_big(
     text: str, split_chars: str, concatenation: bool, wide: bool, udh: bytes, max_octets: int
 ) -> None:
     text = text.encode("utf-16", "replace").decode("utf-16")

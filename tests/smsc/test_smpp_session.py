@@ -236,8 +236,8 @@ def test_smpp_017_018_the_window_bounds_what_is_out_and_answers_match_in_any_ord
     assert [pdu.sequence for pdu in peer.said()] == [2, 3, 4]
     events = peer.hear(resp(4, message_id=b"c"), resp(2, message_id=b"a"), now=1.5)
     assert events == [
-        Submitted(segment(3), "c", 1.5),
-        Submitted(segment(1), "a", 1.5),
+        Submitted(segment(3), "c", 1.5, "?smpp_resp?"),
+        Submitted(segment(1), "a", 1.5, "?smpp_resp?"),
     ]
     assert (peer.session.credit, peer.session.in_flight) == (2, 1)
 
@@ -271,7 +271,7 @@ def test_an_answer_without_an_id_counts_as_sent() -> None:
     peer = bound()
     peer.submit(1)
     events = peer.hear(pdus.encode_plain(pdus.SUBMIT_SM_RESP, 0, 2))
-    assert events[1:] == [Submitted(segment(1), "", 0.0)]
+    assert events[1:] == [Submitted(segment(1), "", 0.0, "?smpp_resp?")]
     assert noted(events) == ["no_message_id"]
 
 
