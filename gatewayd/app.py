@@ -51,9 +51,12 @@ from gatewayd.web.ctl import Ctl
 from gatewayd.web.intake import Intake
 from gatewayd.web.sendsms import SendSms
 
+ABORTED = 1.0  # seconds for what aborted links still have to tell
+PAGE = 1000  # rows read at once
 SWEEP = 1.0  # seconds between looks at what may have waited too long
 PRUNE = 60.0  # seconds between looks for receipts that will never come
 PRUNE_ROWS = 10_000
+STORE_PAUSE = 1.0  # before the store is asked again for what it could not read
 
 
 def fail_point(environ: Mapping[str, str]) -> Callable[[str], None]:
@@ -217,6 +220,7 @@ class Gateway(Service):
             self._claimer(Queue.MT, lambda name: self.lanes[name]),
             self.config.store.memory_items,
         )
+        lane.screen = lambda name, rows: self.mt.recovered(smsc.name, rows)
         return MtLane(smsc, lane, self.backlog, self.journal, self.reactor, self.wall, self._chance)
 
     def _report_box(self, name: str) -> Any:
@@ -234,13 +238,14 @@ class Gateway(Service):
             def filled(items: Sequence[Item]) -> None:
                 holder = owner(name)
                 if holder is not None:
-                    holder.lane.fill(items, limit, self.reactor.seconds(), self.wall())
+                    holder.fill(items, limit, self.reactor.seconds(), self.wall())
                     holder.pump()
 
             def failed(failure: object) -> None:
                 holder = owner(name)
                 if holder is not None:
                     holder.lane.claim_failed()
+                    self.reactor.callLater(STORE_PAUSE, holder.pump)
 
             self.store.claim(queue, name, limit, after).addCallbacks(filled, failed).addErrback(
                 lambda failure: self.log.failure("Reading a lane failed", failure)
@@ -254,13 +259,16 @@ class Gateway(Service):
         ).addErrback(lambda failure: self.log.failure("After a look-up", failure))
 
     def _siblings(self, first: int, total: int, then: Callable[[Sequence[Item]], None]) -> None:
-        self.store.siblings(first, total).addCallbacks(then, lambda failure: then(())).addErrback(
-            lambda failure: self.log.failure("After a look-up", failure)
-        )
+        """Without an answer nothing can be said of the message, so it is asked for again."""
+        self.store.siblings(first, total).addCallbacks(
+            then,
+            lambda failure: self.reactor.callLater(STORE_PAUSE, self._siblings, first, total, then),
+        ).addErrback(lambda failure: self.log.failure("After a look-up", failure))
 
     def _recover(self, recovery: Recovery) -> None:
         """Take up what the store held."""
         now, wall = self.reactor.seconds(), self.wall()
+        self.mt.seen.recovered(recovery.seen)
         heads: dict[tuple[int, str], list[Item]] = {}
         for item in recovery.heads:
             heads.setdefault((item.queue, item.lane), []).append(item)
@@ -283,8 +291,9 @@ class Gateway(Service):
             elif depth.queue == Queue.DLR:
                 self.reports.recovered(depth.lane, found, depth.waiting, now, wall)
             elif depth.queue == Queue.PART:
-                for item in found:
-                    self.mo.recovered(decode_part(item.body))
+                self._recover_parts(found)
+                if depth.waiting > len(found):
+                    self._read_on(Queue.PART, depth.lane, found[-1], self._recover_parts)
             elif depth.queue == Queue.PARKED:
                 for item in found:
                     self.dlr.recovered(decode_parked(item.body))
@@ -296,22 +305,45 @@ class Gateway(Service):
                 uncertain=uncertain,
             )
 
+    def _recover_parts(self, rows: Sequence[Item]) -> None:
+        for row in rows:
+            self.mo.recovered(decode_part(row.body))
+
     def _recover_lane(
         self, name: str, heads: Sequence[Item], waiting: int, now: float, wall: float
     ) -> None:
         lane = self.lanes.get(name)
-        if lane is None and len(self.lanes) == 1:
+        if lane is not None:
+            lane.recovered(heads, waiting, now, wall)
+        elif len(self.lanes) == 1:
             lane = next(iter(self.lanes.values()))  # the only one there is takes what is left
-        if lane is None:
-            if waiting:
-                self.log.warn(
-                    "{count} segments wait for SMSC {smsc}, which is not configured any more",
-                    count=waiting,
-                    smsc=name,
-                )
-            return
-        left = self.mt.recovered(lane.config.name, heads)
-        lane.recovered(left, waiting - len(heads) + len(left), now, wall)
+            lane.adopt(heads, now, wall)
+            if heads:
+                self._read_on(Queue.MT, name, heads[-1], partial(self._adopt, lane))
+        elif waiting:
+            self.log.warn(
+                "{count} segments wait for SMSC {smsc}, which is not configured any more",
+                count=waiting,
+                smsc=name,
+            )
+
+    def _adopt(self, lane: MtLane, rows: Sequence[Item]) -> None:
+        lane.adopt(rows, self.reactor.seconds(), self.wall())
+        lane.pump()
+
+    def _read_on(
+        self, queue: Queue, lane: str, last: Item, each: Callable[[Sequence[Item]], None]
+    ) -> None:
+        """Hand on what waits in a lane behind `last`, page by page."""
+
+        def read(rows: Sequence[Item]) -> None:
+            each(rows)
+            if len(rows) == PAGE:
+                self._read_on(queue, lane, rows[-1], each)
+
+        self.store.claim(queue, lane, PAGE, (last.priority, last.key)).addCallback(read).addErrback(
+            lambda failure: self.log.failure("Reading a lane failed", failure)
+        )
 
     # -- what binds tell (net.bind.Listener) -----------------------------------------------------
 
@@ -386,7 +418,13 @@ class Gateway(Service):
         return True
 
     def _loop(self, call: Callable[[], None], seconds: float) -> None:
-        loop = LoopingCall(call)
+        def guarded() -> None:
+            try:
+                call()
+            except Exception:  # noqa: BLE001 - a loop that raises would never be called again
+                self.log.failure("A periodic task broke")
+
+        loop = LoopingCall(guarded)
         loop.clock = self.reactor
         self._loops.append(loop)
         loop.start(seconds, now=False).addErrback(
@@ -405,6 +443,7 @@ class Gateway(Service):
                 smsc_id=parked.receipt.smsc_id,
                 stat=parked.receipt.stat,
             )
+        self.mt.seen.sweep()
         late = self.mo.sweep()
         if late:
             self.log.warn("{count} long MO handed on with parts missing", count=late)
@@ -412,8 +451,13 @@ class Gateway(Service):
 
     def _prune(self) -> None:
         before = key_at(self.wall() - self.config.store.receipt_days * 86400)
-        self.store.prune(before, PRUNE_ROWS).addErrback(
-            lambda failure: self.log.failure("Pruning failed", failure)
+
+        def pruned(count: int) -> None:
+            if count >= PRUNE_ROWS and self._stopping is None:  # there may be more
+                self.reactor.callLater(SWEEP, self._prune)
+
+        self.store.prune(before, PRUNE_ROWS).addCallbacks(
+            pruned, lambda failure: self.log.failure("Pruning failed", failure)
         )
 
     def stopService(self) -> Deferred[None]:
@@ -444,6 +488,7 @@ class Gateway(Service):
         await self._within(drained, self.config.limits.drain)
         for bind in self.binds:
             bind.abort()
+        await self._within(drained, ABORTED)
         self.calls.stop()
         self.reports.stop()
         await self._within(self.journal.settled(), 5.0)

@@ -10,6 +10,16 @@ from typing import Any
 from gatewayd import __version__
 
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong use or wrong configuration."
+EXAMPLES = """\
+examples:
+  gatewayd check -c gatewayd.yaml       is the configuration right?
+  gatewayd probe -c gatewayd.yaml       does every SMSC let us in? if not, why?
+  gatewayd run -c gatewayd.yaml         the daemon, in the foreground
+  gatewayd ctl -c gatewayd.yaml status  what is it doing?
+  gatewayd demo                         all of it on this machine, with a simulated SMSC
+"""
+ORDERS = ("status", "queue", "message", "dead", "replay", "suspend", "resume", "retry")
+Call = Callable[[argparse.Namespace], int]
 
 
 def _reactor() -> Any:
@@ -18,8 +28,11 @@ def _reactor() -> Any:
     return reactor
 
 
+# ---- each command loads only what it needs, when it is called
+
+
 def _run(args: argparse.Namespace) -> int:
-    from gatewayd.commands.run import run  # noqa: PLC0415 - a command loads only what it needs
+    from gatewayd.commands.run import run  # noqa: PLC0415
 
     return run(args.config, _reactor())
 
@@ -36,36 +49,353 @@ def _import_kannel(args: argparse.Namespace) -> int:
     return import_kannel(args.file)
 
 
+def _probe(args: argparse.Namespace) -> int:
+    from gatewayd.commands.probe import probe  # noqa: PLC0415
+
+    return probe(args.config, args.bind, as_json=args.json, reactor=_reactor())
+
+
+def _send(args: argparse.Namespace) -> int:
+    from gatewayd.commands.send import Message, send  # noqa: PLC0415
+
+    message = Message(
+        to=args.to,
+        sender=args.sender,
+        text=args.text,
+        dlr_url=args.dlr_url,
+        dlr_mask=args.dlr_mask,
+        smsc=args.smsc,
+        user=args.user,
+        password_file=args.password_file,
+    )
+    return send(message, config=args.config, url=args.url, as_json=args.json)
+
+
+def _ctl(args: argparse.Namespace) -> int:
+    from gatewayd.commands.ctl import ctl  # noqa: PLC0415
+
+    what, given, everything = args.what, args.id, args.all
+    problem = ""
+    if what == "message" and not given:
+        problem = "message needs an ID: the message's UUID, as in the log"
+    elif what == "replay" and bool(given) == everything:
+        problem = "replay needs either an ID, as `ctl dead` names it, or --all"
+    elif what not in ("message", "replay") and (given or everything):
+        problem = f"{what} takes neither an ID nor --all"
+    if problem:
+        print(f"gatewayd ctl: {problem}", file=sys.stderr)
+        return 2
+    return ctl(
+        args.config,
+        what,
+        given,
+        everything=everything,
+        password_file=args.password_file,
+        as_json=args.json,
+    )
+
+
+def _simulate_smpp(args: argparse.Namespace) -> int:
+    from gatewayd.commands.simulate import simulate  # noqa: PLC0415
+    from gatewayd.smsc.smpp_sim import SimulatorOptions  # noqa: PLC0415
+
+    errors, status = args.errors
+    options = SimulatorOptions(
+        system_id=args.system_id,
+        password=args.password,
+        latency=args.latency,
+        throttle=args.throttle,
+        errors=errors,
+        error_status=status,
+        silent=args.silent,
+        receipts=args.receipts,
+        failures=args.failures,
+        mo_rate=args.mo,
+        mo_from=args.mo_from,
+        mo_to=args.mo_to,
+        mo_text=args.mo_text,
+        echo=args.echo,
+        hex_ids=args.ids == "hex",
+        show=args.log,
+    )
+    return simulate(options, args.host, args.port, _reactor())
+
+
+def _decode(args: argparse.Namespace) -> int:
+    from gatewayd.commands import decode  # noqa: PLC0415
+
+    if args.what == "smpp":
+        return decode.smpp(" ".join(args.given), as_json=args.json)
+    return decode.receipt(" ".join(args.given), as_json=args.json)
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from gatewayd.commands.demo import demo  # noqa: PLC0415
+
+    return demo(args.config, _reactor())
+
+
+# ---- what may stand in an option
+
+
+def _share(text: str) -> float:
+    value = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError("a share is between 0 and 1, or 0% and 100%")
+    return value
+
+
+def _errors(text: str) -> tuple[float, int]:
+    share, _, status = text.partition(":")
+    number = int(status, 0) if status else 0x08
+    if not 0 < number < 1 << 32:
+        raise argparse.ArgumentTypeError("a command_status is a number such as 0x45")
+    return _share(share), number
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 86400:
+        raise argparse.ArgumentTypeError("seconds are between 0 and 86400")
+    return value
+
+
+def _delay(text: str) -> float:
+    return -1.0 if text == "off" else _seconds(text)
+
+
+def _rate(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 10000:
+        raise argparse.ArgumentTypeError("messages per second are between 0 and 10000")
+    return value
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise argparse.ArgumentTypeError("a port is between 0 and 65535")
+    return value
+
+
+def _mask(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 63:
+        raise argparse.ArgumentTypeError("a dlr-mask is between 0 and 63")
+    return value
+
+
+for _type, _name in (
+    (_share, "share"),
+    (_errors, "SHARE[:STATUS]"),
+    (_seconds, "number of seconds"),
+    (_delay, "number of seconds, or off"),
+    (_rate, "rate"),
+    (_port, "port"),
+    (_mask, "dlr-mask"),
+):
+    _type.__name__ = _name  # argparse says "invalid <name> value"
+
+
+# ---- the commands and their options
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Descriptions keep their lines; a wide column keeps an option and its help together."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=32, width=100)
+
+
+def _with_config(sub: Any, *, required: bool = True) -> Any:
+    sub.add_argument(
+        "-c",
+        "--config",
+        metavar="FILE",
+        required=required,
+        default="",
+        help="configuration: YAML, or a kannel.conf if the name ends in .conf",
+    )
+    return sub
+
+
+def _with_json(sub: Any) -> Any:
+    sub.add_argument("--json", action="store_true", help="print the result as JSON, for programs")
+    return sub
+
+
+def _add(commands: Any, name: str, call: Call, text: str, more: str = "") -> Any:
+    """A command; `text` stands in the list of commands, `more` in its own help."""
+    sub = commands.add_parser(
+        name,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.{more}",
+        epilog=EXIT_CODES,
+        formatter_class=_Help,
+    )
+    sub.set_defaults(call=call)
+    return sub
+
+
+def _add_probe(commands: Any) -> None:
+    more = """
+
+For each bind: the name is looked up, the connection made, the bind done, one enquire_link asked
+and the bind ended. The first step that fails is explained, with what to ask the operator. Nothing
+is submitted, and what the SMSC delivers meanwhile stays with the SMSC. A gateway that is running
+may already hold the bind; then the SMSC says so."""
+    text = "try the way to every SMSC, step by step"
+    sub = _with_config(_add(commands, "probe", _probe, text, more))
+    sub.add_argument("bind", metavar="BIND", nargs="?", default="", help="this bind or SMSC only")
+    _with_json(sub)
+
+
+def _add_send(commands: Any) -> None:
+    more = """
+
+URL, user and password come from the configuration (the first user, unless --user names another),
+or from the options. The password is never an option: it is read from the configuration, from
+--password-file, or from the variable GATEWAYD_PASSWORD.
+
+  gatewayd send -c gatewayd.yaml --from 8000 --to 255700000001 "Hello"
+"""
+    sub = _add(commands, "send", _send, "send one SMS through a running gateway", more)
+    _with_config(sub, required=False)
+    sub.add_argument("--url", default="", help="sendsms of another gateway, also of a Kannel")
+    sub.add_argument("--user", metavar="NAME", default="", help="the sendsms user")
+    sub.add_argument("--password-file", metavar="FILE", default="", help="holds its password")
+    sub.add_argument("--to", metavar="NUMBER", required=True, help="the receiver")
+    sub.add_argument("--from", metavar="NUMBER", dest="sender", required=True, help="the sender")
+    sub.add_argument(
+        "--dlr-url", metavar="URL", default="", help="called with reports, %%d is 1..."
+    )
+    sub.add_argument(
+        "--dlr-mask",
+        metavar="N",
+        type=_mask,
+        default=0,
+        help="sum of: 1 delivered, 2 failed, 4 on its way, 8 taken by the SMSC, 16 refused",
+    )
+    sub.add_argument("--smsc", metavar="ID", default="", help="through this SMSC")
+    _with_json(sub)
+    sub.add_argument("text", metavar="TEXT", help="what to say")
+
+
+def _add_ctl(commands: Any) -> None:
+    more = """
+
+  status       state, traffic, SMSCs and binds
+  queue        how much waits in each lane: MT, MO, reports, dead letters
+  message ID   what is known of one message: state, tries, the SMSC's id, its segments
+  dead         the MO and reports that no platform took, and why
+  replay ID    brings this dead letter back into its lane; replay --all: every one
+  suspend      takes no messages from either side, and sends none, until resume
+  resume       goes on after suspend
+  retry        connects and calls now what waits for its next attempt
+
+Address and password of the admin listener come from the configuration that the gateway runs on;
+the password also from --password-file or the variable GATEWAYD_PASSWORD."""
+    sub = _add(commands, "ctl", _ctl, "look into a running gateway, or give it orders", more)
+    _with_config(sub)
+    sub.add_argument("--password-file", metavar="FILE", default="", help="holds the admin-password")
+    _with_json(sub)
+    sub.add_argument("--all", action="store_true", help="with replay: every dead letter")
+    sub.add_argument("what", metavar="WHAT", choices=ORDERS, help="one of the above")
+    sub.add_argument("id", metavar="ID", nargs="?", default="", help="with message and replay")
+
+
+def _add_simulate(commands: Any) -> None:
+    text = "play an SMSC, to try a gateway with"
+    about = f"{text[0].upper()}{text[1:]}."
+    sub = commands.add_parser("simulate", help=text, description=about, formatter_class=_Help)
+    kinds = sub.add_subparsers(title="protocols", metavar="PROTOCOL", required=True)
+    more = """
+
+A line is printed for each bind, submit, receipt and MO. Shares are written 0.05 or 5%; of each
+submit one throw decides whether it is throttled, refused, left unanswered or accepted."""
+    smpp = _add(kinds, "smpp", _simulate_smpp, "an SMSC that speaks SMPP 3.4", more)
+    option = smpp.add_argument
+    option("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    option("--port", type=_port, default=2775, help="port to listen on, 0: any (%(default)s)")
+    option("--system-id", metavar="NAME", default="", help="lets in only this account")
+    option("--password", metavar="WORD", default="", help="and only with this password")
+    option("--latency", metavar="SECONDS", type=_seconds, default=0.0, help="before each answer")
+    option("--throttle", metavar="SHARE", type=_share, default=0.0, help="answered ESME_RTHROTTLED")
+    option(
+        "--errors",
+        metavar="SHARE[:STATUS]",
+        type=_errors,
+        default=(0.0, 0x08),
+        help="answered with this command_status (0x08, ESME_RSYSERR)",
+    )
+    option("--silent", metavar="SHARE", type=_share, default=0.0, help="never answered")
+    option(
+        "--receipts",
+        metavar="SECONDS",
+        type=_delay,
+        default=1.0,
+        help="from the answer to the receipt, or off (%(default)s)",
+    )
+    option("--failures", metavar="SHARE", type=_share, default=0.0, help="receipts with UNDELIV")
+    option("--echo", action="store_true", help="the phone answers every SMS with its own text")
+    option("--mo", metavar="RATE", type=_rate, default=0.0, help="MO per second, while bound")
+    option("--mo-from", metavar="NUMBER", default="+15550100001", help="their sender (%(default)s)")
+    option("--mo-to", metavar="NUMBER", default="8000", help="their receiver (%(default)s)")
+    option(
+        "--mo-text",
+        metavar="TEXT",
+        default="Message {n}",
+        help="their text; {n} counts them (%(default)s)",
+    )
+    option(
+        "--ids",
+        choices=("decimal", "hex"),
+        default="decimal",
+        help="message ids; hex: hexadecimal in answers and decimal in receipts, as some SMSCs do",
+    )
+    option("--log", action="store_true", help="show numbers in full, and texts")
+
+
+def _add_decode(commands: Any) -> None:
+    text = "say in words what is in PDUs or in a receipt"
+    about = f"{text[0].upper()}{text[1:]}."
+    sub = commands.add_parser("decode", help=text, description=about, formatter_class=_Help)
+    kinds = sub.add_subparsers(title="what", metavar="WHAT", required=True, dest="what")
+    smpp = _add(kinds, "smpp", _decode, "SMPP PDUs as hex, one or several behind each other")
+    smpp.add_argument("given", metavar="HEX", nargs="+", help="the octets, or - to read them")
+    receipt = _add(kinds, "receipt", _decode, "the text of a delivery receipt: id:... stat:...")
+    receipt.add_argument("given", metavar="TEXT", nargs="+", help="the text, or - to read it")
+    _with_json(smpp)
+    _with_json(receipt)
+
+
 def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
     top = argparse.ArgumentParser(
         prog="gatewayd",
         description="An SMS gateway: SMPP towards operators, Kannel's HTTP towards platforms.",
-        epilog=EXIT_CODES,
+        epilog=f"{EXAMPLES}\n{EXIT_CODES}",
+        formatter_class=_Help,
     )
     top.add_argument("--version", action="version", version=f"gatewayd {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-    def command(name: str, call: Callable[[argparse.Namespace], int], text: str) -> Any:
-        sub = commands.add_parser(name, help=text, description=text, epilog=EXIT_CODES)
-        sub.set_defaults(call=call)
-        return sub
-
-    def with_config(sub: Any) -> Any:
-        sub.add_argument(
-            "-c",
-            "--config",
-            metavar="FILE",
-            required=True,
-            help="configuration: YAML, or a kannel.conf if the name ends in .conf",
-        )
-        return sub
-
-    with_config(command("run", _run, "run the gateway in the foreground"))
-    check = with_config(command("check", _check, "check a configuration and say all its mistakes"))
-    check.add_argument("--json", action="store_true", help="print the result as JSON")
-    sub = command("import-kannel", _import_kannel, "write a kannel.conf as YAML to standard output")
+    _with_config(_add(commands, "run", _run, "run the gateway in the foreground"))
+    text = "check a configuration and say all its mistakes"
+    _with_json(_with_config(_add(commands, "check", _check, text)))
+    text = "write a kannel.conf as YAML to standard output"
+    sub = _add(commands, "import-kannel", _import_kannel, text)
     sub.add_argument("file", metavar="FILE", help="the kannel.conf")
+    _add_probe(commands)
+    _add_send(commands)
+    _add_ctl(commands)
+    _add_simulate(commands)
+    _add_decode(commands)
+    more = """
+
+What `make run` starts, on conf/demo.yaml. The variables DEMO_SENDSMS_PORT, DEMO_ADMIN_PORT,
+DEMO_SMSC_PORT and DEMO_PLATFORM_PORT name other ports, DEMO_STORE a store that stays."""
+    text = "show everything at work on this machine, with a simulated SMSC and a demo platform"
+    _with_config(_add(commands, "demo", _demo, text, more), required=False)
     return top
 
 

@@ -47,6 +47,7 @@ class Desk:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._services = Services(gateway.config.channels)
+        self._replaying = False  # two at once would bring the same letter back twice
 
     # ---- look-ups
 
@@ -206,18 +207,30 @@ class Desk:
 
     # ---- orders
 
-    def replay(self, uuid: str, limit: int) -> Deferred[Result]:
-        return Deferred.fromCoroutine(self._replay(uuid, limit))
+    def replay(self, uuid: str, limit: int, before: str) -> Deferred[Result]:
+        if self._replaying:
+            raise BadRequest("a replay is under way; try again in a moment")
+        self._replaying = True
+        done = Deferred.fromCoroutine(self._replay(uuid, limit, before))
+        return done.addBoth(self._replayed)
 
-    async def _replay(self, uuid: str, limit: int) -> Result:
+    def _replayed(self, result: Any) -> Any:
+        self._replaying = False
+        return result
+
+    async def _replay(self, uuid: str, limit: int, before: str) -> Result:
         store = self._gateway.store
+        end = self._key(before) if before else self._gateway.keys.take()
+        whole = False  # whether there may be more
         if uuid:
             found = await store.siblings(self._key(uuid), 1)
             items = [item for item in found if item.queue == Queue.DEAD]
             if not items:
                 raise BadRequest("no dead letter has this id")
         else:
-            items = list(await store.browse(Queue.DEAD, None, list(State), 0, limit))
+            page = await store.browse(Queue.DEAD, None, list(State), 0, limit)
+            items = [item for item in page if item.key < end]
+            whole = len(items) == limit
         work, then, stuck = Work(), [], []
         for item in items:
             try:
@@ -240,7 +253,8 @@ class Desk:
         return {
             "replayed": len(then),
             "stuck": stuck,
-            "more": not uuid and len(items) == limit and bool(then),
+            "more": whole and bool(then),
+            "before": self._uuid(end),
         }
 
     def _revived(self, item: Item) -> Any:

@@ -28,7 +28,9 @@ LEVELS = {
     "error": LogLevel.error,
 }
 KANNEL_LEVELS = ("debug", "info", "warning", "error", "error")  # Kannel's log-level 0-4
-_NOT_FIELDS = re.compile(r"^log_|^(isError|message|time|system|format|why|failure|warning)$")
+_NOT_FIELDS = re.compile(
+    r"^log_|^(isError|message|time|system|format|why|failure|warning|level|text)$"
+)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -80,7 +82,9 @@ def line_of(event: Mapping[str, Any], *, as_json: bool) -> str:
 def begin(level: str, form: str, file: str = "") -> Threshold:
     """Send the log where the configuration says; the threshold that comes back can be moved."""
     threshold = Threshold(level)
-    out: IO[str] = open(file, "a", encoding="utf-8") if file else sys.stderr  # noqa: SIM115 - kept open
+    out: IO[str] = sys.stderr
+    if file:
+        out = open(file, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115 - kept open
     as_json = form == "json"
 
     @implementer(ILogObserver)

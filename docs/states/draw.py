@@ -18,7 +18,7 @@ STATES = {
     LinkState.BINDING: "our bind waits for its answer",
     LinkState.BOUND: "messages go both ways; the only state with credit",
     LinkState.DRAINING: "no new submits; answers under way are waited for",
-    LinkState.UNBINDING: "an unbind was sent or answered; nothing else follows",
+    LinkState.UNBINDING: "our unbind waits for its answer",
     LinkState.CLOSED: "the end; a reconnect begins with a new link",
 }
 STEPS = {
@@ -26,8 +26,8 @@ STEPS = {
     Step.BOUND: "the SMSC accepts the bind",
     Step.REFUSED: "the SMSC refuses it",
     Step.STOP: "the gateway stops, or `stop-smsc` was said",
-    Step.UNBIND: "we unbind (all answers are there, or the time is up), or the SMSC does",
-    Step.LOST: "the TCP connection is gone",
+    Step.UNBIND: "we send unbind: all answers are there, or `unbind-timeout` is over",
+    Step.LOST: "the TCP connection is gone or must go: the SMSC unbound, is silent or broke SMPP",
 }
 
 TEXT = """\

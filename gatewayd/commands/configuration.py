@@ -71,5 +71,3 @@ def import_kannel(path: str) -> int:
     for warning in config.warnings:
         print(f"note: {warning}", file=sys.stderr)
     return 0
-
-

@@ -18,6 +18,10 @@ from gatewayd.errors import ConfigError, GatewayError
 
 SWITCH_INTERVAL = 0.0005  # seconds; the store's thread must not wait long for the interpreter
 
+# What lives long is not tracked (see model.py); the rest dies young and without cycles, so looking
+# for cycles at Python's usual rate only costs.
+GC_THRESHOLD = (20_000, 50, 100)
+
 
 class Daemon:
     """Runs one gateway after another: a restart makes a new one from the file as it is then."""
@@ -50,6 +54,7 @@ class Daemon:
         sys.setswitchinterval(SWITCH_INTERVAL)
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*GC_THRESHOLD)
         reactor = self._reactor
         reactor.addSystemEventTrigger("before", "shutdown", self._stop)
         if hasattr(signal, "SIGHUP"):

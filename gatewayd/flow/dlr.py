@@ -30,6 +30,7 @@ FINAL = 1 | 2 | 32
 REJECTED = 16 | 2  # either bit asks for the report of a refused submit
 PENDING = 100_000  # segments waiting for receipts that are kept in memory
 FINISHED = 10_000  # names whose last receipt is being committed
+FOLDS = 100_000  # messages of several segments kept in memory; others are read again
 
 
 class Log(Protocol):
@@ -47,13 +48,14 @@ class Reports(Protocol):
 class Fold:
     """What is known of a message of several segments."""
 
-    __slots__ = ("accepted", "buffered", "delivered", "first_id", "open", "total")
+    __slots__ = ("accepted", "buffered", "closed", "delivered", "first_id", "open", "total")
 
     def __init__(self, total: int) -> None:
         self.total = total
         self.accepted: set[int] = set()
         self.delivered: set[int] = set()
         self.buffered = False
+        self.closed = False  # it failed, and that was told
         self.first_id = ""
         self.open: dict[int, Segment] = {}  # segments without a final word, by index
 
@@ -91,6 +93,7 @@ class DlrFlow:
         self._parked: dict[str, list[Parked]] = {}
         self._parked_count = 0
         self._folds: dict[int, Fold] = {}
+        self.failed: Callable[[int, Work], None] = _nothing  # called when a message fails
         self._began = keys.take()
         self.receipts = self.unmatched = self.made = 0
 
@@ -98,12 +101,13 @@ class DlrFlow:
 
     def opened(self, segments: Sequence[Segment]) -> None:
         """A new message of several segments that wants reports is on its way."""
-        fold = self._folds[segments[0].message] = Fold(len(segments))
+        fold = self._remember(segments[0].message, Fold(len(segments)))
         fold.open = {segment.index: segment for segment in segments}
 
     def submitted(self, segment: Segment, meta: str) -> None:
         """The SMSC took the segment and named it."""
         if not segment.dlr_url:
+            self._leave(segment)
             self._journal.add(Work(ends=[segment.id]))
             return
         if segment.total > 1:
@@ -123,7 +127,9 @@ class DlrFlow:
         if segment.total > 1 and segment.dlr_url:
             self._with_fold(segment, lambda fold: self._part_rejected(fold, segment, reason))
             return
+        self._leave(segment)
         work = Work(ends=[segment.id])
+        self.failed(segment.message, work)
         report = None
         if self.wants_rejection(segment):
             report = self._report(segment, 16, f"NACK/{reason}", f"{segment.meta}{meta}")
@@ -152,38 +158,56 @@ class DlrFlow:
         segment = _decode(item.body)
         segment.via = item.lane
         if item.name:
-            segment.smsc_id = item.name[len(self._ids.get(item.lane, item.lane)) + 1 :]
+            scope = self._ids.get(item.lane, item.lane)
+            if not item.name.startswith(f"{scope}/"):  # it went out through another lane
+                for other, other_scope in self._ids.items():
+                    if item.name.startswith(f"{other_scope}/"):
+                        segment.via, scope = other, other_scope
+                        break
+            segment.smsc_id = item.name[len(scope) + 1 :]
         return segment
 
     def _named(self, name: str, segment: Segment) -> None:
         pending = self._pending
+        self._finished.pop(name, None)  # the SMSC gives the id a second time
         pending[name] = segment
         if len(pending) > PENDING:
             del pending[next(iter(pending))]
         if self._parked and name in self._parked:
             for parked in self._parked.pop(name):
                 self._parked_count -= 1
-                self._settle(name, segment, parked.receipt, _ignore, ends=[parked.id])
+                if name in self._finished:  # the SMSC had sent it twice
+                    self.unmatched += 1
+                    self._journal.add(Work(ends=[parked.id]))
+                else:
+                    self._settle(name, segment, parked.receipt, None, ends=[parked.id])
 
     # -- messages of several segments ------------------------------------------------------------
+
+    def _remember(self, message: int, fold: Fold) -> Fold:
+        """Keep a fold as the one used last; of too many the one not used for longest goes."""
+        folds = self._folds
+        folds[message] = fold
+        if len(folds) > FOLDS:
+            del folds[next(iter(folds))]
+        return fold
 
     def _with_fold(self, segment: Segment, then: Callable[[Fold], None]) -> None:
         """Call `then` with the message's fold, made again from the store after a restart."""
         message = segment.message
-        fold = self._folds.get(message)
+        fold = self._folds.pop(message, None)
         if fold is not None:
-            then(fold)
+            then(self._remember(message, fold))
             return
 
         def found(left: Sequence[Item]) -> None:
             fold = self._folds.get(message)
             if fold is None:
-                fold = self._folds[message] = Fold(segment.total)
+                fold = self._remember(message, Fold(segment.total))
                 fold.open = {other.index: other for other in map(self.revive, left)}
                 fold.open[segment.index] = segment
                 gone = set(range(segment.total)) - set(fold.open)
                 fold.accepted = gone | {i for i, other in fold.open.items() if other.smsc_id}
-                fold.accepted.discard(segment.index)
                 if segment.via not in self._first_only:
                     fold.delivered = gone
                 fold.first_id = fold.open[0].smsc_id if 0 in fold.open else ""
@@ -196,9 +220,9 @@ class DlrFlow:
         fold.accepted.add(segment.index)
         if not segment.index:
             fold.first_id = segment.smsc_id
-        if not segment.dlr_url:  # a sibling failed; the story is told
+        if fold.closed or not segment.dlr_url:  # a sibling failed; the story is told
             work.ends.append(segment.id)
-            self._drop(fold, segment)
+            self._leave(segment)
             self._keep(work, None)
             return
         named = self._name(segment, work)
@@ -207,7 +231,8 @@ class DlrFlow:
         report = None
         if len(fold.accepted) == fold.total and segment.dlr_mask & 8:
             report = self._report(segment, 8, "ACK/", segment.meta, fold.first_id)
-        if not fold.open:
+        first_only = segment.via in self._first_only  # then receipts do not concern the fold
+        if not fold.open or (first_only and len(fold.accepted) == fold.total):
             self._folds.pop(segment.message, None)
         self._keep(work, report)
         if named:
@@ -216,8 +241,9 @@ class DlrFlow:
     def _part_rejected(self, fold: Fold, segment: Segment, reason: str) -> None:
         first_only = segment.via in self._first_only
         work = Work(ends=[segment.id])
+        self.failed(segment.message, work)
         report = None
-        if segment.dlr_mask & REJECTED:
+        if segment.dlr_mask & REJECTED and not fold.closed:
             text = "NACK/" if first_only else f"NACK/{reason}"
             report = self._report(segment, 16, text, segment.meta, fold.first_id)
         self._close(fold, segment, work)
@@ -225,12 +251,13 @@ class DlrFlow:
 
     def _close(self, fold: Fold, segment: Segment, work: Work) -> None:
         """The message failed: nothing more is told of it, though its other segments go on."""
+        fold.closed = True
         fold.open.pop(segment.index, None)
         for other in list(fold.open.values()):
             other.dlr_url = ""
             if other.smsc_id:
-                work.ends.append(other.id)
-                self._pending.pop(f"{self._ids.get(other.via, other.via)}/{other.smsc_id}", None)
+                name = f"{self._ids.get(other.via, other.via)}/{other.smsc_id}"
+                self._finish(name, other, work)
                 del fold.open[other.index]
             else:
                 work.changes.append(
@@ -239,10 +266,13 @@ class DlrFlow:
         if not fold.open:
             self._folds.pop(segment.message, None)
 
-    def _drop(self, fold: Fold, segment: Segment) -> None:
-        fold.open.pop(segment.index, None)
-        if not fold.open:
-            self._folds.pop(segment.message, None)
+    def _leave(self, segment: Segment) -> None:
+        """Nothing more is to be told of this segment."""
+        fold = self._folds.get(segment.message)
+        if fold is not None:
+            fold.open.pop(segment.index, None)
+            if not fold.open:
+                del self._folds[segment.message]
 
     # -- receipts --------------------------------------------------------------------------------
 
@@ -280,7 +310,7 @@ class DlrFlow:
             answer(False)
         elif name in self._finished:
             self.unmatched += 1
-            answer(True)
+            self._journal.add(Work(), answer)
         elif segment is not None:
             self._settle(name, segment, receipt, answer)
         else:
@@ -296,7 +326,22 @@ class DlrFlow:
         self._parked.setdefault(name, []).append(parked)
         self._parked_count += 1
         item = Item(Queue.PARKED, parked.id, scope, _encode(parked), due=parked.until)
-        self._journal.add(Work(puts=[item]), answer)
+
+        def kept(ok: bool) -> None:
+            if not ok:  # the SMSC will send it again
+                self._unpark(name, parked)
+            answer(ok)
+
+        self._journal.add(Work(puts=[item]), kept)
+
+    def _unpark(self, name: str, parked: Parked) -> None:
+        waiting = self._parked.get(name, [])
+        left = [other for other in waiting if other is not parked]
+        self._parked_count -= len(waiting) - len(left)
+        if left:
+            self._parked[name] = left
+        else:
+            self._parked.pop(name, None)
 
     def recovered(self, parked: Parked) -> None:
         """A receipt was waiting when the gateway stopped."""
@@ -308,13 +353,7 @@ class DlrFlow:
         now = self._wall()
         late = [p for waiting in self._parked.values() for p in waiting if p.until <= now]
         for parked in late:
-            name = f"{parked.scope}/{parked.receipt.smsc_id}"
-            left = [other for other in self._parked[name] if other is not parked]
-            if left:
-                self._parked[name] = left
-            else:
-                del self._parked[name]
-            self._parked_count -= 1
+            self._unpark(f"{parked.scope}/{parked.receipt.smsc_id}", parked)
             self.unmatched += 1
             self._journal.add(Work(ends=[parked.id]))
         return late
@@ -338,9 +377,10 @@ class DlrFlow:
         name: str,
         segment: Segment,
         receipt: Receipt,
-        answer: Answer,
+        answer: Answer | None,
         ends: Sequence[int] = (),
     ) -> None:
+        """Keep what a receipt says. `answer` None: it was answered when it came, and is parked."""
         if segment.total > 1 and segment.via not in self._first_only:
             self._with_fold(
                 segment, lambda fold: self._part_settled(fold, name, segment, receipt, answer, ends)
@@ -349,6 +389,8 @@ class DlrFlow:
         work = Work(ends=list(ends))
         if receipt.status & FINAL:
             self._finish(name, segment, work)
+            if not receipt.status & 1:
+                self.failed(segment.message, work)
         report = None
         if receipt.status & segment.dlr_mask:
             report = self._receipt_report(segment, receipt, receipt.status, segment.smsc_id)
@@ -360,10 +402,14 @@ class DlrFlow:
         name: str,
         segment: Segment,
         receipt: Receipt,
-        answer: Answer,
+        answer: Answer | None,
         ends: Sequence[int],
     ) -> None:
         work = Work(ends=list(ends))
+        if name in self._finished:  # it came twice while the message was looked up
+            self.unmatched += 1
+            self._journal.add(work, answer)
+            return
         status = receipt.status
         mask = segment.dlr_mask
         report = None
@@ -377,13 +423,15 @@ class DlrFlow:
                     if mask & 1:
                         report = self._receipt_report(segment, receipt, 1, fold.first_id)
             else:
-                if status & mask:
+                self.failed(segment.message, work)
+                if status & mask and not fold.closed:
                     report = self._receipt_report(segment, receipt, status, fold.first_id)
                 self._close(fold, segment, work)
         elif status & mask and not fold.buffered:
             fold.buffered = True
             report = self._receipt_report(segment, receipt, status, fold.first_id)
-        self._keep(work, report, self._or_undo(name, segment, receipt, answer))
+        told = None if report is None else fold
+        self._keep(work, report, self._or_undo(name, segment, receipt, answer, told))
 
     def _finish(self, name: str, segment: Segment, work: Work) -> None:
         """No further receipt on this name counts."""
@@ -394,12 +442,28 @@ class DlrFlow:
             del finished[next(iter(finished))]
         work.ends.append(segment.id)
 
-    def _or_undo(self, name: str, segment: Segment, receipt: Receipt, answer: Answer) -> Answer:
+    def _or_undo(
+        self,
+        name: str,
+        segment: Segment,
+        receipt: Receipt,
+        answer: Answer | None,
+        told: Fold | None = None,
+    ) -> Answer | None:
+        """What to do once the receipt is kept, or is not: then the SMSC will send it again."""
+        if answer is None:
+            return None
+        tell = answer
+
         def kept(ok: bool) -> None:
-            if not ok and receipt.status & FINAL:  # the SMSC will send it again
+            if not ok and receipt.status & FINAL:
                 self._finished.pop(name, None)
                 self._pending[name] = segment
-            answer(ok)
+                if told is not None and told.closed:
+                    self._folds.pop(segment.message, None)
+            elif not ok and told is not None:
+                told.buffered = False
+            tell(ok)
 
         return kept
 
@@ -436,6 +500,7 @@ class DlrFlow:
             charset=segment.charset,
             time=self._wall(),
             channel=segment.channel,
+            external_id=segment.external_id,
         )
 
     def _keep(self, work: Work, report: Report | None, then: Answer | None = None) -> None:
@@ -459,5 +524,5 @@ class DlrFlow:
         self._journal.add(work, kept)
 
 
-def _ignore(ok: bool) -> None:
-    """A parked receipt was answered when it came."""
+def _nothing(message: int, work: Work) -> None:
+    """Nobody wants to know which messages failed."""

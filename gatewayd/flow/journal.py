@@ -122,12 +122,17 @@ class Journal:
                     self.log.failure("After a commit")
         after, self._after = self._after, []
         for call in after:
-            call()
+            try:
+                call()
+            except Exception:  # noqa: BLE001 - as above
+                self.log.failure("After a commit")
         if not self._thens:
             idle, self._idle = self._idle, []
             for done in idle:
                 done.callback(None)
-        elif not ok and self._timer is None:
+        elif not ok:  # also what was added a moment ago: a store in trouble is not run against
+            if self._timer is not None:
+                self._timer.cancel()
             self._soon = True
             self._timer = self._clock.callLater(self._pause, self._flush)
         elif self._timer is None or not self._soon:

@@ -29,7 +29,7 @@ class Limiter:
         if self._then > -inf:
             self._tokens = min(self._burst, self._tokens + (now - self._then) * self._rate)
         self._then = now
-        return self._tokens // 1 if self._tokens < 1 else self._tokens
+        return (self._tokens + 1e-9) // 1  # a timer may come a rounding error early
 
     def spend(self, units: int) -> None:
         if self._rate:

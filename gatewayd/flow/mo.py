@@ -110,16 +110,15 @@ class MoFlow:
             item = Item(Queue.PART, kept.id, smsc, encode(kept))
             self._journal.add(Work(puts=[item]), self._part_told(kept, answer))
             return
-        del self._sets[key]
-        self._parts -= len(waiting)
-        self.joined += 1
         ends = [other.id for other in waiting.values() if other is not kept]
 
         def settled(outcome: Outcome) -> None:
-            if outcome is not Outcome.DONE:  # the last part comes again; the others still wait
-                del waiting[kept.number]
-                self._sets.setdefault(key, {}).update(waiting)
-                self._parts += len(waiting)
+            if outcome is Outcome.DONE:
+                self.joined += 1
+                self._parts -= len(waiting)
+                del self._sets[key]
+            else:  # the last part comes again; the others still wait
+                self._forget(kept)
             answer(outcome)
 
         self._keep([self._joined(waiting, 0)], Work(ends=ends), settled)
@@ -136,6 +135,7 @@ class MoFlow:
             key
             for key, waiting in self._sets.items()
             if min(part.arrived for part in waiting.values()) <= limit
+            and len(waiting) < next(iter(waiting.values())).total  # else it is being joined
         ]
         for key in late:
             waiting = self._sets.pop(key)
@@ -163,15 +163,19 @@ class MoFlow:
     def _part_told(self, part: Part, answer: Answer) -> Callable[[bool], None]:
         def told(ok: bool) -> None:
             if not ok:
-                waiting = self._sets.get(part.key)
-                if waiting is not None and waiting.get(part.number) is part:
-                    del waiting[part.number]
-                    self._parts -= 1
-                    if not waiting:
-                        del self._sets[part.key]
+                self._forget(part)
             answer(Outcome.DONE if ok else Outcome.RETRY)
 
         return told
+
+    def _forget(self, part: Part) -> None:
+        """A part could not be kept: it stays the SMSC's."""
+        waiting = self._sets.get(part.key)
+        if waiting is not None and waiting.get(part.number) is part:
+            del waiting[part.number]
+            self._parts -= 1
+            if not waiting:
+                del self._sets[part.key]
 
     def _keep(self, mos: Sequence[Mo], work: Work, answer: Answer | None) -> None:
         after: list[Callable[[], None]] = []

@@ -13,6 +13,7 @@ from gatewayd.flow.keys import Keys
 from gatewayd.flow.limiter import exhausted, pause_after
 from gatewayd.flow.numbers import Numbers
 from gatewayd.flow.router import LaneState, Router, unified_prefix
+from gatewayd.flow.seen import Seen
 from gatewayd.model import Acceptance, Coding, Order, Outcome, Segment, Verdict
 from gatewayd.sms.alphabets import encode_gsm
 from gatewayd.sms.segments import TooLong, encode_text, split
@@ -110,6 +111,8 @@ class MtFlow:
         self._receivers = Numbers(config.receivers)
         self._guarded = config.senders != NumberRules() or config.receivers != NumberRules()
         self._reference = int(chance() * 65536)
+        self.seen = Seen(keys, journal, wall)
+        dlr.failed = self.seen.failed
         self._woken: dict[str, LanePort] = {}
         self.accepted = self.unroutable = self.overloaded = 0  # messages
         self.segments = 0
@@ -121,6 +124,12 @@ class MtFlow:
 
     def accept(self, order: Order, reply: Callable[[Acceptance], None]) -> None:
         """Keep the order's messages and tell `reply` once they are on disk, or why not."""
+        if order.once:
+            self.seen.admit(order, reply, self._accept)
+        else:
+            self._accept(order, reply)
+
+    def _accept(self, order: Order, reply: Callable[[Acceptance], None]) -> None:
         waiting = self._waiting()
         if waiting >= self._limit and (waiting > self._limit or not self._router.any_bound()):
             self.overloaded += 1
@@ -132,14 +141,19 @@ class MtFlow:
             self._report_unroutable(composed)
             reply(acceptance)
             return
+        if order.once:
+            messages = [segment.message for _, segment in composed.segments]
+            self.seen.keep(order.once, composed.work, messages, acceptance)
 
         def kept(ok: bool) -> None:
             if not ok:
                 self.overloaded += 1
                 reply(Acceptance(Verdict.OVERLOADED, reason="the store failed"))
                 return
-            reply(acceptance)
-            self.hand(composed)
+            try:
+                reply(acceptance)
+            finally:  # it is ours now, whoever hears of it
+                self.hand(composed)
 
         self._journal.add(composed.work, kept)
 
@@ -254,6 +268,7 @@ class MtFlow:
                 charset=order.charset,
                 channel=order.channel,
                 reply=order.reply,
+                external_id=order.external_id,
                 created=now,
             )
             for index, (payload, udh) in enumerate(parts)
@@ -367,6 +382,10 @@ class MtFlow:
 
     def throttled(self, name: str, segment: Segment) -> None:
         """The SMSC said "slower": the segment goes next, when its bind goes on."""
+        if self._smscs[name].on_uncertain is not OnUncertain.RESUBMIT:  # it is not uncertain
+            self._journal.add(
+                Work(changes=[Change(segment.id, State.WAITING, tries=segment.tries)])
+            )
         self._lanes[name].put_back(segment)
 
     def unanswered(self, name: str, event: Unanswered) -> None:

@@ -9,7 +9,7 @@ calls a minute and not every item an attempt.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Generic, TypeVar
@@ -20,11 +20,13 @@ from twisted.logger import Logger
 from gatewayd.flow.lane import Keyed, Lane
 from gatewayd.flow.limiter import Backoff
 from gatewayd.model import HttpAnswer
+from gatewayd.store.contract import Item
 
 T = TypeVar("T", bound=Keyed)
 
 Done = Callable[[HttpAnswer], None]
 
+NOT_MADE = "not made"  # how the error of a call that we could not make begins
 TROUBLE = frozenset({0, 408, 429})  # with every 5xx: the platform's trouble, not the item's
 
 
@@ -44,7 +46,7 @@ class Budget:
 
     def give(self) -> None:
         self.left += 1
-        if self._hungry:
+        while self.left > 0 and self._hungry:  # whoever is woken may have no use for it by now
             owner = next(iter(self._hungry))
             self._hungry.pop(owner)()
 
@@ -100,6 +102,10 @@ class Outbox(Generic[T]):
         """Take an item that is on disk. `pump` afterwards."""
         self.lane.put(item)
 
+    def fill(self, rows: Sequence[Item], limit: int, now: float, wall: float) -> None:
+        """What the lane's claim brought. `pump` afterwards."""
+        self.lane.fill(rows, limit, now, wall)
+
     def chained(self, chain: Hashable) -> deque[T] | None:
         """The items behind the one under way in this chain; None when the chain is idle."""
         return self._chains.get(chain)
@@ -134,7 +140,7 @@ class Outbox(Generic[T]):
     def _next(self, now: float) -> T | None:
         if self._waiting and self._waiting[0][0] <= now:
             return heappop(self._waiting)[2]
-        while self._chained < 64 * self._parallel:
+        while self._chained < max(64 * self._parallel, self.lane.cap):
             item = self.lane.take(now)
             if item is None or self._chain is None:
                 return item
@@ -161,15 +167,20 @@ class Outbox(Generic[T]):
             self._call(item, done)
         except Exception as error:  # noqa: BLE001 - a call that cannot be made costs its own item only
             self.log.failure("A call could not be made")
-            done(HttpAnswer(0, error=f"not made: {error}"))
+            done(HttpAnswer(0, error=f"{NOT_MADE}: {error}"))
 
     def _done(self, item: T, answer: HttpAnswer) -> None:
         self.active -= 1
-        pause = self._settle(item, answer)
+        pause: float | None = None
+        try:
+            pause = self._settle(item, answer)
+        except Exception:  # noqa: BLE001 - it costs its own item, which the next start finds again
+            self.log.failure("An answer could not be settled")
         now = self._clock.seconds()
-        if answer.status in TROUBLE or answer.status >= 500:
+        trouble = answer.status in TROUBLE or answer.status >= 500
+        if trouble and not answer.error.startswith(NOT_MADE):
             self.failures += 1
-            if self._probing is not None:
+            if self._probing is not None and self._resume_at <= now:  # a burst is one complaint
                 self._resume_at = now + self._probing.failed()
         elif self.failures:
             self.failures = 0

@@ -20,6 +20,8 @@ from gatewayd.model import Segment
 from gatewayd.smsc.contract import Event
 from gatewayd.store.contract import Change, Item, State, Work
 
+CLAIM_PAUSE = 1.0  # seconds, when segments were marked as claimed and could not be written
+
 
 class Port(Protocol):
     """A bind, as a lane sees it."""
@@ -50,6 +52,7 @@ class PortState:
         "accepted",
         "backoff",
         "carry",
+        "claimed",
         "paused_until",
         "port",
         "receipts",
@@ -61,9 +64,14 @@ class PortState:
         self.port = port
         self.backoff = backoff
         self.carry: deque[Segment] = deque()  # rest of a message whose beginning went here
+        self.claimed = 0  # segments handed to it, which it may write once that is on disk
         self.paused_until = -inf
         self.accepted = self.refusals = 0  # segments
         self.received = self.receipts = 0
+
+    @property
+    def credit(self) -> int:
+        return self.port.credit - self.claimed
 
 
 class Backlog:
@@ -135,7 +143,19 @@ class MtLane:
     def recovered(self, heads: Sequence[Item], waiting: int, now: float, wall: float) -> None:
         """Start with what the store had for this lane."""
         self.lane.recovered(heads, waiting, now, wall)
-        self._backlog.waiting += waiting
+        self._backlog.waiting += len(self.lane)
+
+    def adopt(self, rows: Sequence[Item], now: float, wall: float) -> None:
+        """Take in waiting rows of a lane that is not configured any more."""
+        before = len(self.lane)
+        self.lane.adopt(rows, now, wall)
+        self._backlog.waiting += len(self.lane) - before
+
+    def fill(self, rows: Sequence[Item], limit: int, now: float, wall: float) -> None:
+        """What the lane's claim brought; what was counted as waiting may prove to be less."""
+        before = len(self.lane)
+        self.lane.fill(rows, limit, now, wall)
+        self._backlog.waiting += len(self.lane) - before
 
     def drain(self) -> list[Segment]:
         """Take out what waits in memory, in order."""
@@ -149,7 +169,7 @@ class MtLane:
         self.lane.put(segment, max(segment.priority, 0))
 
     def put_back(self, segment: Segment) -> None:
-        """Return a segment that was taken; it goes next."""
+        """Return a segment that was taken; it keeps its place."""
         self._backlog.waiting += 1
         self.lane.put_back(segment, max(segment.priority, 0))
 
@@ -210,10 +230,8 @@ class MtLane:
     def _hand_out(self, now: float) -> float:
         """Returns the seconds until it is worth trying again; inf when an event will tell."""
         lane, limiter = self.lane, self._limiter
-        ready = [
-            state for state in self.ports if state.port.credit > 0 and state.paused_until <= now
-        ]
-        credit = {state: state.port.credit for state in ready}
+        ready = [state for state in self.ports if state.credit > 0 and state.paused_until <= now]
+        credit = {state: state.credit for state in ready}
         allowance = limiter.available(now)
         if not ready or not (lane.has_work(now) or any(state.carry for state in ready)):
             return self._next(now)
@@ -222,7 +240,7 @@ class MtLane:
         while ready and spent < allowance:
             progress = False
             for state in ready:
-                segment = state.carry.popleft() if state.carry else self._next_segment(state, now)
+                segment = self._next_segment(state, now)
                 if segment is None:
                     continue
                 progress = True
@@ -242,21 +260,23 @@ class MtLane:
             state.port.flush()
         if claims:
             self._claim(claims)
-        if spent >= allowance and lane.has_work(now):
+        if spent >= allowance and (lane.has_work(now) or any(state.carry for state in ready)):
             return limiter.wait()
         return self._next(now)
 
     def _next_segment(self, state: PortState, now: float) -> Segment | None:
         """The lane's next segment; the rest of its message, if ready, stays with this bind."""
         while True:
-            segment = self.lane.take(now)
+            carried = bool(state.carry)
+            segment = state.carry.popleft() if carried else self.lane.take(now)
             if segment is None:
                 return None
-            self._backlog.waiting -= 1
+            if not carried:
+                self._backlog.waiting -= 1
             if segment.created < segment.validity <= self._wall():
                 self.on_expired(self, segment)
                 continue
-            if segment.total > 1:
+            if segment.total > 1 and not carried:
                 for rest in self.lane.take_while(partial(_same_message, segment)):
                     self._backlog.waiting -= 1
                     state.carry.append(rest)
@@ -277,19 +297,24 @@ class MtLane:
             now = self._clock.seconds()
             left: list[Segment] = []
             for state, segment in claims:
+                state.claimed -= 1
                 if ok and state.port.credit > 0:
                     self._submit(state, segment, now)
                 else:
                     left.append(segment)
-            for segment in reversed(left):
+                    self.lost(state)  # the rest of a message does not go before its beginning
+            for segment in left:
                 self.put_back(segment)
+            if left:
+                self._arm(CLAIM_PAUSE)
+                if ok:  # none of them was written, after all
+                    self._journal.add(_marked(State.WAITING, left))
             for state in self.ports:
                 state.port.flush()
 
-        work = Work(
-            changes=[Change(s.id, State.CLAIMED, tries=s.tries) for _, s in claims],
-        )
-        self._journal.add(work, claimed)
+        for state, _ in claims:
+            state.claimed += 1
+        self._journal.add(_marked(State.CLAIMED, [segment for _, segment in claims]), claimed)
 
     def _next(self, now: float) -> float:
         due = self.lane.next_due()
@@ -315,6 +340,10 @@ class MtLane:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _marked(state: State, segments: Sequence[Segment]) -> Work:
+    return Work(changes=[Change(s.id, state, tries=s.tries) for s in segments])
 
 
 def _same_message(segment: Segment, other: Segment) -> bool:

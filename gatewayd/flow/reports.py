@@ -21,6 +21,7 @@ from gatewayd.platforms.contract import HttpCall, PlatformFormat, load
 from gatewayd.store.contract import Change, Item, Queue, State, Work
 
 FINALS = 1 | 2 | 16 | 32
+TOLD = 10_000  # messages whose final report was told, remembered for what comes too late
 ORIGINS = 1000  # hosts with an outbox of their own; beyond, they share one
 
 
@@ -61,6 +62,7 @@ class ReportBoxes:
         self._formats: dict[str, PlatformFormat] = {}
         self._tries: dict[int, int] = {}
         self._finals: dict[int, int] = {}  # messages with a final report on its way: how many
+        self._told: dict[int, None] = {}
         self.boxes: dict[str, Outbox[Report]] = {}
         self.sent = self.failed = self.dropped = self.attempts = 0
 
@@ -138,7 +140,7 @@ class ReportBoxes:
     def _call(self, report: Report, done: Done) -> None:
         channel = self.channel_of(report)
         late = channel.reports.drop_late and not report.status & FINALS
-        if late and report.message in self._finals:
+        if late and (report.message in self._finals or report.message in self._told):
             done(HttpAnswer(200, error="late"))
             return
         self.attempts += 1
@@ -198,6 +200,9 @@ class ReportBoxes:
                 self._finals[report.message] = left
             else:
                 self._finals.pop(report.message, None)
+                self._told[report.message] = None
+                if len(self._told) > TOLD:
+                    del self._told[next(iter(self._told))]
         self._journal.add(work)
 
     def _format(self, channel: ChannelConfig) -> PlatformFormat:

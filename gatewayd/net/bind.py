@@ -36,7 +36,7 @@ from gatewayd.smsc.link import LinkState
 
 Answer = Callable[[int, Outcome], None]
 STABLE = 60.0  # bound for so long: the next reconnect begins with the shortest pause again
-WRITE_LIMIT = 262144  # octets unsent; beyond it the SMSC does not read and gets no more submits
+CLOSE_TIMEOUT = 5.0  # a link that was told to close is dropped after so long
 
 
 class Listener(TypingProtocol):
@@ -143,9 +143,7 @@ class BindProtocol(Protocol):
             self._service.heard(self, events)
         if closing is not None and not self._closing:
             self.write()
-            self._closing = True
-            assert self.transport is not None
-            self.transport.loseConnection()
+            self._close()
             return
         if not self._waiting_to_write:
             self.write()
@@ -153,6 +151,22 @@ class BindProtocol(Protocol):
             self._reading = False
             self._pause_reading()
         self._rearm()
+
+    def _close(self) -> None:
+        """Close once what is written has left, and in any case soon."""
+        self._closing = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._clock.callLater(CLOSE_TIMEOUT, self._give_up)
+        assert self.transport is not None
+        unregister = getattr(self.transport, "unregisterProducer", None)
+        if unregister is not None:  # TLS, and a full buffer, would wait for their producer
+            unregister()
+        self.transport.loseConnection()
+
+    def _give_up(self) -> None:
+        self._timer = None
+        self.abort()
 
     def _pause_reading(self) -> None:
         pause = getattr(self.transport, "pauseProducing", None)
@@ -322,7 +336,11 @@ class BindService(Service):
             def buildProtocol(factory, addr: object) -> BindProtocol:  # noqa: N805
                 return BindProtocol(self._new_session(), self, self._clock)
 
-        attempt = self._connect(host, port).connect(BindFactory())
+        try:
+            attempt = self._connect(host, port).connect(BindFactory())
+        except Exception as error:  # noqa: BLE001 - a certificate file that went, say
+            self._not_connected(Failure(error))
+            return
         self._attempt = attempt
         attempt.addCallbacks(self._connected, self._not_connected)
         attempt.addErrback(lambda failure: self.log.failure("A bind broke", failure))
@@ -381,6 +399,7 @@ class BindService(Service):
             self.reason = "stopped"
             self._listener.state_changed(self)
             stopped.callback(None)
+            self._try()  # it may have been revived meanwhile
             return
         if not failure.check(ConnectionDone) and self.reason in ("bound", "binding"):
             self.reason = failure.getErrorMessage()

@@ -44,7 +44,8 @@ _SHORT_CODE = (3, 0)
 _ALPHANUMERIC = (5, 0)
 _UNKNOWN = (0, 0)
 
-_FINAL_FAILURE = DlrStatus.UNDELIVERABLE | DlrStatus.EXPIRED
+# 64 is no status of any report; Kannel asks for receipts of failures with it all the same
+_FINAL_FAILURE = DlrStatus.UNDELIVERABLE | DlrStatus.EXPIRED | 64
 
 
 class Unsendable(GatewayError):

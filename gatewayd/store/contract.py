@@ -25,6 +25,7 @@ class Queue(IntEnum):
     PART = 3  # parts of long MO that wait for the others
     PARKED = 4  # receipts that matched nothing yet
     DEAD = 5  # dead letters of MO and DLR, kept for replay
+    SEEN = 6  # requests that were accepted, so that a repeated one is known
 
 
 class State(IntEnum):
@@ -35,7 +36,7 @@ class State(IntEnum):
     HELD = 4  # uncertain, waits for a decision by hand
 
 
-class Item(Struct, frozen=True):
+class Item(Struct, frozen=True, gc=False):
     """One row."""
 
     queue: int
@@ -49,7 +50,7 @@ class Item(Struct, frozen=True):
     name: str = ""  # what receipts will call it by: "<SMSC id>/<message id>"; "" for none
 
 
-class Change(Struct, frozen=True):
+class Change(Struct, frozen=True, gc=False):
     """A row's new state; `name` None and `body` None leave those as they are."""
 
     key: int
@@ -90,6 +91,7 @@ class Recovery(NamedTuple):
     heads: Sequence[Item]  # the first `per_lane` waiting items of every lane, in handing order
     last_key: int  # the highest key ever used; after a crash perhaps a little more
     instance: bytes  # 8 octets, made when the store was made; part of every UUID we show
+    seen: Sequence[Item] = ()  # all of Queue.SEEN, by key
 
 
 class Store(Protocol):

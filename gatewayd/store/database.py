@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 
 from gatewayd.errors import StoreError, UsageError
-from gatewayd.store.contract import Depth, FailPoint, Item, Recovery, Work
+from gatewayd.store.contract import Depth, FailPoint, Item, Queue, Recovery, Work
 from gatewayd.store.lock import OwnerLock
 from gatewayd.store.rows import COLUMNS, END, FIND, Batch, keys_of
 from gatewayd.store.schema import MIGRATIONS, migrate
@@ -48,6 +48,10 @@ _LANE = f"SELECT {COLUMNS} FROM item INDEXED BY item_waiting WHERE state < 2 AND
 _HEADS = f"{_LANE} ORDER BY priority DESC, key LIMIT ?"
 _SAME_PRIORITY = f"{_LANE} AND priority = ? AND key > ? ORDER BY key LIMIT ?"
 _LOWER_PRIORITY = f"{_LANE} AND priority < ? ORDER BY priority DESC, key LIMIT ?"
+_SEEN = (
+    f"SELECT {COLUMNS} FROM item INDEXED BY item_others"
+    f" WHERE state > 1 AND queue = {int(Queue.SEEN)} ORDER BY key"
+)
 _SIBLINGS = f"SELECT {COLUMNS} FROM item WHERE key BETWEEN ? AND ? ORDER BY key"
 _NEXT_OTHER_LANE = (
     "SELECT queue, lane FROM item INDEXED BY item_others"
@@ -188,7 +192,8 @@ class Database:
         for depth in depths:
             if depth.waiting:
                 heads += self._items(_HEADS, (depth.queue, depth.lane, per_lane))
-        return Recovery(depths, heads, self._highest, instance)
+        seen = self._items(_SEEN, ())
+        return Recovery(depths, heads, self._highest, instance, seen)
 
     def close(self) -> None:
         """Checkpoint and let go of everything; closing twice is harmless."""

@@ -90,8 +90,9 @@ class Control(Protocol):
 class Admin:
     """Handler of every path of the admin listener; pass it as the intake's default.
 
-    `render` makes the metrics page, `ctl` answers what begins with its prefix. A wrong password is answered ``Denied`` with status 200, each
-    one in a row a second later than the last, at most `LONGEST_DENIAL`.
+    `render` makes the metrics page, `ctl` answers what begins with its prefix. A wrong password is
+    answered ``Denied`` with status 200, each one in a row a second later than the last, at most
+    `LONGEST_DENIAL`.
     """
 
     def __init__(

@@ -42,8 +42,12 @@ class Desk(Protocol):
     def dead(self, after: str, limit: int) -> Deferred[Result]:
         """A page of dead letters, those behind the id `after`."""
 
-    def replay(self, uuid: str, limit: int) -> Deferred[Result]:
-        """Bring one dead letter back to life, or with "" up to `limit` of them."""
+    def replay(self, uuid: str, limit: int, before: str) -> Deferred[Result]:
+        """Bring one dead letter back to life, or with "" up to `limit` of those before `before`.
+
+        The result's `before` belongs into the next call, so that one which dies again in between
+        is not brought back for ever.
+        """
 
     def suspend(self) -> Result: ...
 
@@ -79,7 +83,9 @@ class Ctl:
             "dead": lambda given: desk.dead(_text(given, "after"), _limit(given, PAGE)),
         }
         self._orders: dict[str, Callable[[fields], Any]] = {
-            "replay": lambda given: desk.replay(_which(given), _limit(given, MOST)),
+            "replay": lambda given: desk.replay(
+                _which(given), _limit(given, MOST), _text(given, "before")
+            ),
             "suspend": lambda _: desk.suspend(),
             "resume": lambda _: desk.resume(),
             "retry": lambda _: desk.retry(),

@@ -274,7 +274,7 @@ def test_a_time_beyond_every_calendar_cannot_be_sent() -> None:
     ("mask", "expected"),
     [
         *((0, 0), (1, 1), (2, 2), (3, 1), (4, 0x10), (7, 0x11), (6, 0x12), (8, 0), (16, 0)),
-        *((24, 0), (31, 0x11), (19, 1), (32, 2), (34, 2), (33, 1), (63, 0x11)),
+        *((24, 0), (31, 0x11), (19, 1), (32, 2), (34, 2), (33, 1), (63, 0x11), (64, 2)),
     ],
 )
 def test_smpp_042_registered_delivery_follows_the_dlr_mask(mask: int, expected: int) -> None:
