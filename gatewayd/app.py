@@ -22,6 +22,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from gatewayd.access import AccessLog, NotedReports
 from gatewayd.config import Config, SmscConfig
 from gatewayd.control import Control
 from gatewayd.desk import Desk
@@ -43,12 +44,15 @@ from gatewayd.metrics import Histogram, Metrics
 from gatewayd.net.bind import Answer, BindService
 from gatewayd.net.connect import Connector
 from gatewayd.net.http_client import HttpClient
+from gatewayd.net.process import execute
 from gatewayd.smsc.contract import Event, SessionOptions, load
 from gatewayd.store.contract import Item, Queue, Recovery, State
 from gatewayd.store.sqlite import SqliteStore
 from gatewayd.web.admin import Admin
 from gatewayd.web.ctl import Ctl
-from gatewayd.web.intake import Intake
+from gatewayd.web.external import External
+from gatewayd.web.intake import Handler, Intake
+from gatewayd.web.sendota import SendOta
 from gatewayd.web.sendsms import SendSms
 
 ABORTED = 1.0  # seconds for what aborted links still have to tell
@@ -123,6 +127,7 @@ class Gateway(Service):
             redirects=config.http.redirects,
             proxy=config.http.proxy,
         )
+        self.access = self._access_log(config)
         self._build(config)
         self._recover(recovery)
         self.sendsms: SendSms | None = None
@@ -133,6 +138,7 @@ class Gateway(Service):
 
     def _build(self, config: Config) -> None:
         reactor, wall, chance = self.reactor, self.wall, self._chance
+        access = self.access
         self.lanes = {smsc.name: self._lane(smsc) for smsc in config.smscs}
         self.router = Router(
             config.smscs,
@@ -154,7 +160,13 @@ class Gateway(Service):
             config.reports,
         )
         self.dlr = DlrFlow(
-            config, self.keys, self.journal, self.reports, wall, self._look_up, self._siblings
+            config,
+            self.keys,
+            self.journal,
+            self.reports if access is None else NotedReports(self.reports, access),
+            wall,
+            self._look_up,
+            self._siblings,
         )
         self.mt = MtFlow(
             config,
@@ -185,11 +197,19 @@ class Gateway(Service):
             self.journal,
             Services(config.channels),
             wall,
-            self.calls.push,
-            self.calls.unserved,
+            self.calls.push if access is None else access.note(self.calls.push),
+            self.calls.unserved if access is None else access.note(self.calls.unserved),
             lambda: len(self.calls),
         )
         self.exchange = Exchange(self.mt, self.mo, self.dlr)
+        if access is not None:
+            self.exchange.access = access
+            self.mt.on_failed = access.failed
+            self.mt.on_split = access.split
+            self.dlr.on_unmatched = access.unmatched
+            self.calls.access = access
+        if config.http.allow_exec:
+            self.calls.execute = partial(execute, reactor)
         self.binds: list[BindService] = []
         self.latency: dict[str, Histogram] = {}
         self._ports: dict[BindService, tuple[MtLane, PortState]] = {}
@@ -212,6 +232,21 @@ class Gateway(Service):
                 )
                 self.binds.append(service)
                 self._ports[service] = (lane, lane.attach(service))
+
+    def _access_log(self, config: Config) -> AccessLog | None:
+        """The access logs, where they are wanted; raises OSError when a file cannot be opened."""
+        logging = config.logging
+        if not (logging.access_log or logging.request_log):
+            return None
+        ids = {smsc.name: smsc.id for smsc in config.smscs}
+        return AccessLog(
+            logging, self.reactor, self.wall, lambda name: ids.get(name, name), self.keys.uuid
+        )
+
+    def reopen_logs(self) -> None:
+        """Begin the access logs anew, for logrotate."""
+        if self.access is not None:
+            self.access.reopen()
 
     def _lane(self, smsc: SmscConfig) -> MtLane:
         lane = Lane(
@@ -279,10 +314,8 @@ class Gateway(Service):
                 uncertain += sum(item.state == State.CLAIMED for item in found)
                 self._recover_lane(depth.lane, found, depth.waiting, now, wall)
             elif depth.queue == Queue.MO:
-                mo_box = self.calls.box(depth.lane)
-                if mo_box is not None:
-                    mo_box.lane.recovered(found, depth.waiting, now, wall)
-                elif depth.waiting:
+                known = self.calls.recovered(depth.lane, found, depth.waiting, now, wall)
+                if not known and depth.waiting:
                     self.log.warn(
                         "{count} MO wait for channel {channel}, which is not configured any more",
                         count=depth.waiting,
@@ -383,9 +416,16 @@ class Gateway(Service):
             admin = Admin(http, self.control, self.reactor, self.metrics.render, ctl)
             self._listen("admin", http.admin, Intake(http, {}, self.reactor, default=admin))
         if http.sendsms is not None:
-            self.sendsms = SendSms(self.config, self.control.accept, self.wall)
-            routes = {http.sendsms_path: self.sendsms}
-            self._listen("sendsms", http.sendsms, Intake(http, routes, self.reactor))
+            self.sendsms = SendSms(self.config, self.control.accept, self.wall, self.access)
+            accept = self.control.accept
+            routes: dict[str, Handler] = {http.sendsms_path: self.sendsms}
+            if http.external_path:
+                external = External(self.config, self.sendsms, accept, self.keys.uuid)
+                routes[http.external_path] = external
+            if http.sendota_path:
+                routes[http.sendota_path] = SendOta(self.config, self.sendsms, accept)
+            puts = [http.external_path]
+            self._listen("sendsms", http.sendsms, Intake(http, routes, self.reactor, puts=puts))
         self.log.info(
             "gatewayd is up: {smscs} SMSCs, {binds} binds, sendsms {sendsms}, admin {admin}",
             smscs=len(self.lanes),
@@ -494,6 +534,8 @@ class Gateway(Service):
         await self._within(self.journal.settled(), 5.0)
         self.http.close()
         await self.store.close()
+        if self.access is not None:
+            self.access.close()
         self.log.info("gatewayd has stopped")
 
     async def _within(self, deferred: Deferred[Any], seconds: float) -> None:

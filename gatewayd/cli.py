@@ -77,7 +77,7 @@ def _ctl(args: argparse.Namespace) -> int:
     what, given, everything = args.what, args.id, args.all
     problem = ""
     if what == "message" and not given:
-        problem = "message needs an ID: the message's UUID, as in the log"
+        problem = "message needs an ID: a UUID, or SMSC/ID with the id that the SMSC gave"
     elif what == "replay" and bool(given) == everything:
         problem = "replay needs either an ID, as `ctl dead` names it, or --all"
     elif what not in ("message", "replay") and (given or everything):
@@ -232,6 +232,7 @@ def _add(commands: Any, name: str, call: Call, text: str, more: str = "") -> Any
         description=f"{text[0].upper()}{text[1:]}.{more}",
         epilog=EXIT_CODES,
         formatter_class=_Help,
+        allow_abbrev=False,  # else --password would pass for --password-file
     )
     sub.set_defaults(call=call)
     return sub
@@ -286,7 +287,8 @@ def _add_ctl(commands: Any) -> None:
 
   status       state, traffic, SMSCs and binds
   queue        how much waits in each lane: MT, MO, reports, dead letters
-  message ID   what is known of one message: state, tries, the SMSC's id, its segments
+  message ID   what is known of one message: state, tries, the SMSC's id, its segments; ID is
+               the UUID that logs and store-status show, or SMSC/ID with the SMSC's message id
   dead         the MO and reports that no platform took, and why
   replay ID    brings this dead letter back into its lane; replay --all: every one
   suspend      takes no messages from either side, and sends none, until resume
@@ -307,7 +309,9 @@ the password also from --password-file or the variable GATEWAYD_PASSWORD."""
 def _add_simulate(commands: Any) -> None:
     text = "play an SMSC, to try a gateway with"
     about = f"{text[0].upper()}{text[1:]}."
-    sub = commands.add_parser("simulate", help=text, description=about, formatter_class=_Help)
+    sub = commands.add_parser(
+        "simulate", help=text, description=about, formatter_class=_Help, allow_abbrev=False
+    )
     kinds = sub.add_subparsers(title="protocols", metavar="PROTOCOL", required=True)
     more = """
 
@@ -359,7 +363,9 @@ submit one throw decides whether it is throttled, refused, left unanswered or ac
 def _add_decode(commands: Any) -> None:
     text = "say in words what is in PDUs or in a receipt"
     about = f"{text[0].upper()}{text[1:]}."
-    sub = commands.add_parser("decode", help=text, description=about, formatter_class=_Help)
+    sub = commands.add_parser(
+        "decode", help=text, description=about, formatter_class=_Help, allow_abbrev=False
+    )
     kinds = sub.add_subparsers(title="what", metavar="WHAT", required=True, dest="what")
     smpp = _add(kinds, "smpp", _decode, "SMPP PDUs as hex, one or several behind each other")
     smpp.add_argument("given", metavar="HEX", nargs="+", help="the octets, or - to read them")
@@ -376,6 +382,7 @@ def parser() -> argparse.ArgumentParser:
         description="An SMS gateway: SMPP towards operators, Kannel's HTTP towards platforms.",
         epilog=f"{EXAMPLES}\n{EXIT_CODES}",
         formatter_class=_Help,
+        allow_abbrev=False,  # else --password would pass for --password-file
     )
     top.add_argument("--version", action="version", version=f"gatewayd {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)

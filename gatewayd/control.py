@@ -9,12 +9,21 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote_plus
 
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
 from gatewayd import __version__
+from gatewayd.access import together
+from gatewayd.flow.dlr import decode_report
 from gatewayd.flow.keys import stamp_of
+from gatewayd.flow.mo import decode as decode_mo
+from gatewayd.flow.mt import decode
 from gatewayd.flow.pump import MtLane
 from gatewayd.metrics import Scrape
-from gatewayd.model import Acceptance, Order, Segment, Verdict
+from gatewayd.model import Acceptance, Mo, Order, Report, Segment, Verdict
 from gatewayd.net.bind import BindService
+from gatewayd.sms.alphabets import decode_gsm
+from gatewayd.store.contract import Queue, State, Work
 from gatewayd.web.status import (
     BindEntry,
     LoadMeter,
@@ -27,6 +36,11 @@ from gatewayd.web.status import (
 if TYPE_CHECKING:
     from gatewayd.app import Gateway
 
+log = Logger()
+
+RESTART_PAUSE = 2.0  # seconds in which callers can see that we are going down
+SHOWN = 1000  # rows of each queue on a store-status page
+WAITING = (State.WAITING, State.CLAIMED)
 STATES = ("online", "connecting", "re-connecting", "disconnected", "dead")
 
 
@@ -64,6 +78,8 @@ class Control:
         self.state = "running"
         self._held: list[tuple[Order, Callable[[Acceptance], None]]] = []
         self.set_level: Callable[[str], None] = lambda level: None
+        # the admin ids in the configuration file as it is now
+        self.admin_ids: Callable[[], frozenset[str]] = frozenset
 
     # -- sendsms ---------------------------------------------------------------------------------
 
@@ -109,23 +125,38 @@ class Control:
         self._gateway.on_end("stop")
 
     def restart(self, graceful: bool) -> None:
+        """Begin anew with the file as it is then; `graceful`: only if the file has changed.
+
+        Else the binds go first, and for a while callers are told what is going on.
+        """
+        gateway = self._gateway
+        if graceful:
+            gateway.on_end("reload")
+            return
         self.state = "going down"
-        self._gateway.on_end("restart")
+        for lane in gateway.lanes.values():
+            lane.stopped = True
+        for bind in gateway.binds:
+            bind.kill()
+        gateway.reactor.callLater(RESTART_PAUSE, gateway.on_end, "restart")
 
     def flush_dlr(self) -> None:
         """Forget every message that waits for a receipt."""
-        self._gateway.dlr.forget()
-        self._gateway.store.prune(self._gateway.keys.take(), 1_000_000)
+        gateway = self._gateway
+        gateway.dlr.forget()
+        gateway.store.prune(gateway.keys.take(), 1_000_000).addErrback(
+            lambda failure: log.failure("Flushing what waits for receipts failed", failure)
+        )
 
     def log_level(self, level: int) -> None:
         levels = ("debug", "info", "warning", "error")
         self.set_level(levels[max(0, min(level, 3))])
 
-    def _named(self, smsc: str) -> list[MtLane]:
+    def _named(self, smsc: str, removed: bool = False) -> list[MtLane]:
         return [
             lane
             for lane in self._gateway.lanes.values()
-            if smsc == (lane.config.admin_id or lane.config.id)
+            if smsc == (lane.config.admin_id or lane.config.id) and lane.removed is removed
         ]
 
     def _binds(self, lane: MtLane) -> list[BindService]:
@@ -153,17 +184,21 @@ class Control:
         return started
 
     def add_smsc(self, smsc: str) -> bool:
-        """An SMSC that was removed comes back."""
-        lanes = [lane for lane in self._named(smsc) if lane.removed]
+        """An SMSC that was removed comes back; one that is new in the file is begun."""
+        lanes = self._named(smsc, removed=True)
         for lane in lanes:
             lane.removed = lane.stopped = False
             for bind in self._binds(lane):
                 bind.revive()
+            lane.pump()
+        if not lanes and not self._named(smsc) and smsc in self.admin_ids():
+            self._gateway.on_end("reload")
+            return True
         return bool(lanes)
 
     def remove_smsc(self, smsc: str) -> bool:
         """Stop it and leave it out of status pages."""
-        lanes = [lane for lane in self._named(smsc) if not lane.removed]
+        lanes = self._named(smsc)
         for lane in lanes:
             lane.removed = lane.stopped = True
             for bind in self._binds(lane):
@@ -173,34 +208,88 @@ class Control:
     def reload_lists(self) -> bool:
         return self._gateway.reload_lists()
 
-    def remove_message(self, uuid: str) -> bool:
-        """Take a waiting message out of the queue and the store."""
+    def remove_message(self, uuid: str) -> Deferred[bool]:
+        """Take a message that waits for an SMSC out of the queue and the store."""
+        return Deferred.fromCoroutine(self._remove_message(uuid))
+
+    async def _remove_message(self, uuid: str) -> bool:
         key = self._gateway.keys.key(uuid)
         if key is None:
             return False
-        return any(lane.discard(key) for lane in self._gateway.lanes.values())
+        store = self._gateway.store
+        found = await store.siblings(key, 1)
+        if not found or found[0].queue != Queue.MT:
+            return False
+        total = decode(found[0].body).total
+        rows = await store.siblings(key, total) if total > 1 else found
+        waiting = [row for row in rows if row.queue == Queue.MT and row.state in WAITING]
+        for row in waiting:
+            lane = self._gateway.lanes.get(row.lane)
+            if lane is None or not lane.discard(row.key):
+                self._gateway.journal.add(Work(ends=[row.key]))
+                if lane is not None:
+                    lane.forget_on_disk()
+        return bool(waiting)
 
-    def store_status(self) -> Sequence[StoredMessage]:
-        """The messages in memory that wait: Kannel shows what its store holds."""
-        gateway = self._gateway
+    def store_status(self) -> Deferred[Sequence[StoredMessage]]:
+        """What the store holds that has not reached an SMSC or a platform, the oldest first."""
+        return Deferred.fromCoroutine(self._store_status())
+
+    async def _store_status(self) -> Sequence[StoredMessage]:
         found: list[StoredMessage] = []
-        for lane in gateway.lanes.values():
-            found += [self._stored(segment) for segment in lane.waiting(1000)]
+        browse = self._gateway.store.browse
+        segments: dict[int, list[Segment]] = {}
+        for item in await browse(Queue.MT, None, WAITING, 0, SHOWN):
+            segment = decode(item.body)
+            segments.setdefault(segment.message or segment.id, []).append(segment)
+        found += [self._stored(parts) for parts in segments.values()]
+        for item in await browse(Queue.MO, None, WAITING, 0, SHOWN):
+            found.append(self._stored_mo(decode_mo(item.body)))
+        for item in await browse(Queue.DLR, None, WAITING, 0, SHOWN):
+            found.append(self._stored_report(decode_report(item.body)))
         return found
 
-    def _stored(self, segment: Segment) -> StoredMessage:
+    def _stored(self, parts: Sequence[Segment]) -> StoredMessage:
+        segment = parts[0]
+        payload, udh = together(parts) if len(parts) > 1 else (segment.payload, segment.udh)
+        text = decode_gsm(payload).encode("utf-8", "replace") if segment.coding == 0 else payload
         flags = f"{segment.mclass}:{segment.coding}:{segment.mwi}:{segment.compress}:"
-        when = time.gmtime(stamp_of(segment.id))
         return StoredMessage(
-            id=self._gateway.keys.uuid(segment.id),
+            id=self._gateway.keys.uuid(segment.message or segment.id),
             kind="MT-REPLY" if segment.reply else "MT-PUSH",
-            time=time.strftime("%Y-%m-%d %H:%M:%S", when),
+            time=_moment(stamp_of(segment.id)),
             sender=segment.source,
             receiver=segment.destination,
-            smsc=segment.via or segment.smsc,
+            smsc=segment.smsc,
             flags=flags + str(segment.dlr_mask or -1),
-            udh=segment.udh.hex(),
-            text=quote_plus(segment.payload),
+            udh=udh.hex(),
+            text=quote_plus(text),
+        )
+
+    def _stored_mo(self, mo: Mo) -> StoredMessage:
+        return StoredMessage(
+            id=self._gateway.keys.uuid(mo.known_as or mo.id),
+            kind="MO",
+            time=_moment(mo.time),
+            sender=mo.source,
+            receiver=mo.destination,
+            smsc=mo.smsc,
+            flags=f"{mo.mclass}:{mo.coding}:{mo.mwi}:{mo.compress}:-1",
+            udh=mo.udh.hex(),
+            text=quote_plus(mo.payload),
+        )
+
+    def _stored_report(self, report: Report) -> StoredMessage:
+        return StoredMessage(
+            id=self._gateway.keys.uuid(report.known_as or report.id),
+            kind="DLR",
+            time=_moment(report.time),
+            sender=report.source,
+            receiver=report.destination,
+            smsc=report.smsc,
+            flags=f"-1:-1:-1:-1:{report.status}",
+            udh="",
+            text=quote_plus(report.text),
         )
 
     # -- what can be seen ------------------------------------------------------------------------
@@ -210,7 +299,8 @@ class Control:
         gateway = self._gateway
         for bind, meters in self._meters.items():
             state = gateway.port_of(bind)
-            meters.update(now, state.received, state.receipts, state.accepted, 0)
+            receipts = state.receipts + state.reports
+            meters.update(now, state.received, receipts, state.accepted, 0)
         self._all.update(
             now,
             gateway.mo.received,
@@ -233,7 +323,7 @@ class Control:
             received_queued=len(gateway.calls),
             sent=_traffic(total.sent_sms, now),
             sent_queued=queued,
-            store_size=queued + len(gateway.calls) if config.store.kannel_storesize else -1,
+            store_size=self._stored_count() if config.store.kannel_storesize else -1,
             dlr_received=_traffic(total.received_dlr, now),
             dlr_sent=_traffic(total.sent_dlr, now),
             dlr_queued=gateway.dlr.pending,
@@ -249,6 +339,12 @@ class Control:
             ),
             problem="the store fails" if gateway.journal.failing else "",
         )
+
+    def _stored_count(self) -> int:
+        """Messages that have not reached an SMSC or a platform."""
+        gateway = self._gateway
+        in_flight = sum(bind.in_flight for bind in gateway.binds)
+        return gateway.backlog.waiting + in_flight + len(gateway.calls) + len(gateway.reports)
 
     def _smsc_entry(self, lane: MtLane, bind: BindService, now: float) -> SmscEntry:
         """One bind as Kannel shows it; what waits is the lane's, and stands at its first bind."""
@@ -371,3 +467,7 @@ class Control:
 
 def _traffic(meter: LoadMeter, now: float) -> Traffic:
     return Traffic(meter.total, meter.loads(now))
+
+
+def _moment(when: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(when))

@@ -106,7 +106,10 @@ class Desk:
 
     async def _message(self, uuid: str) -> Result | None:
         store = self._gateway.store
-        found = await store.siblings(self._key(uuid), 1)
+        if "/" in uuid:  # what receipts will call it by
+            found: Sequence[Item] = list((await store.find([uuid])).values())
+        else:
+            found = await store.siblings(self._key(uuid), 1)
         if not found:
             return None
         item = found[0]

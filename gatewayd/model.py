@@ -15,6 +15,11 @@ from enum import Enum, IntEnum, IntFlag
 from msgspec import Struct
 
 
+# In an SMSC's message id, what stands behind this mark only tells messages apart (UCP: the
+# recipient); people and %F are shown what stands before it.
+SMSC_ID_KEY = "\t"
+
+
 class Coding(IntEnum):
     """Kannel's `coding`: which alphabet the payload is in."""
 
@@ -236,6 +241,7 @@ class Receipt(Struct, frozen=True, gc=False):
     meta: str = ""  # TLVs and dlr_err as Kannel meta-data
     source: str = ""
     destination: str = ""
+    account: str = ""  # the login that Kannel names with it (%o); "": none
 
 
 class Parked(Struct, omit_defaults=True, gc=False):

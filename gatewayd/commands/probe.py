@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -315,9 +316,17 @@ def _show(step: Step) -> None:
     took = f"{step.seconds * 1000:8.1f} ms"
     print(f"  {step.name:<13} {'ok' if step.ok else 'FAILED':<7} {took}  {step.detail}".rstrip())
     if step.advice is not None:
-        print(f"    this means: {step.advice.means}")
-        if step.advice.ask:
-            print(f"    ask the operator: {step.advice.ask}")
+        _paragraph("what it means", step.advice.means)
+        _paragraph("ask the operator", step.advice.ask)
+
+
+def _paragraph(title: str, text: str) -> None:
+    if text:
+        print(
+            textwrap.fill(
+                f"{title}: {text}", 100, initial_indent="    ", subsequent_indent="      "
+            )
+        )
 
 
 def _as_json(target: Target, steps: list[Step]) -> dict[str, Any]:

@@ -68,12 +68,21 @@ class Daemon:
         gateway = Gateway(config, self._reactor, environ=os.environ, on_end=self._end)
         if self._threshold is not None:
             gateway.control.set_level = self._threshold.set
+        gateway.control.admin_ids = self._admin_ids
         try:
             gateway.startService()
         except (CannotListenError, OSError):
             gateway.store.close()
             raise
         self._gateway = gateway
+
+    def _admin_ids(self) -> frozenset[str]:
+        """Which SMSCs the file names now."""
+        try:
+            config = configuration.read(self._path)
+        except ConfigError:
+            return frozenset()
+        return frozenset(smsc.admin_id or smsc.id for smsc in config.smscs)
 
     def _stop(self) -> Any:
         return self._gateway.stopService() if self._gateway is not None else None
@@ -83,7 +92,7 @@ class Daemon:
         if how == "stop":
             self._reactor.callLater(0, self._reactor.stop)
         else:
-            self._reactor.callLater(0, self._reload, True)
+            self._reactor.callLater(0, self._reload, how == "restart")
 
     def _reload(self, always: bool = False) -> None:
         """SIGHUP: read the file again; a broken one changes nothing."""
@@ -97,6 +106,8 @@ class Daemon:
         gateway = self._gateway
         if gateway is None or (config == gateway.config and not always):
             self.log.info("The configuration has not changed")
+            if gateway is not None:
+                gateway.reopen_logs()
             return
         self.log.info("Restarting with the configuration as it is now")
         self._gateway = None

@@ -17,9 +17,11 @@ from gatewayd.config.model import (
     SmppOptions,
     SmscConfig,
     StoreConfig,
+    TcpConfig,
     TlsConfig,
     TlvConfig,
     UserConfig,
+    VpnConfig,
 )
 from gatewayd.model import TextOptions
 
@@ -40,8 +42,10 @@ __all__ = [
     "SmppOptions",
     "SmscConfig",
     "StoreConfig",
+    "TcpConfig",
     "TextOptions",
     "TlsConfig",
     "TlvConfig",
     "UserConfig",
+    "VpnConfig",
 ]

@@ -46,7 +46,7 @@ def _refused(word: str, names: str) -> dict[str, Directive]:
 
 _BOXES = "there are no separate boxes: gatewayd is one process"
 _NO_WAP = "gatewayd does not do WAP"
-_ONE_LOG = "gatewayd writes one log: log-file, log-level and access-log of the group core"
+_ONE_LOG = "gatewayd writes one log; the group core says where and how"
 _RECEIPTS = "what receipts need is kept in gatewayd's own store"
 _LISTS = "white-list black-list"
 _LIST_REGEXES = "white-list-regex black-list-regex"
@@ -64,10 +64,8 @@ _CORE = {
     **_unused(_NO_WAP, "wapbox-port wapbox-port-ssl wdp-interface-name udp-deny-ip udp-allow-ip"),
     "log-level": Directive("integer"),
     **_unused("the service manager's journal has its own levels", "syslog-level syslog-facility"),
-    **_unused(
-        "the access log is one line for each message, in UTC",
-        "access-log-time access-log-format access-log-clean",
-    ),
+    **_all("text", "access-log-time access-log-format"),
+    "access-log-clean": Directive("boolean", "false"),
     **_all("text", "store-type store-location store-file"),
     **_unused("gatewayd's store is on disk before anything is answered", "store-dump-freq"),
     **_unused(_RECEIPTS, "dlr-storage dlr-spool"),
@@ -104,7 +102,7 @@ _SMSBOX = {
     "sendsms-port-ssl": Directive("boolean", "false"),
     **_all("text", "sendsms-interface global-sender"),
     "sendsms-url": Directive("text", "/cgi-bin/sendsms"),
-    **_unused("gatewayd sends no OTA settings", "sendota-url"),
+    "sendota-url": Directive("text", "/cgi-bin/sendota"),
     **_unused("XML-RPC was never finished in Kannel either", "xmlrpc-url"),
     "sendsms-chars": Directive("text", "0123456789 +-"),
     "immediate-sendsms-reply": Directive("boolean", "false"),
@@ -125,9 +123,9 @@ _SMSBOX = {
     **_all("list", "allowed-prefix denied-prefix"),
     **_unused(
         _ONE_LOG,
-        "log-file log-level syslog-level syslog-facility access-log access-log-time "
-        "access-log-clean",
+        "log-file log-level syslog-level syslog-facility access-log-time access-log-clean",
     ),
+    "access-log": Directive("text"),
 }
 
 _REROUTE = "gatewayd does not turn MO into MT; let the platform answer, or use an sms-service"
@@ -249,6 +247,12 @@ _SMPP_TLV = {
     "smsc-id": Directive("list"),
 }
 
+_OTA_SETTING = {
+    **_all("text", "ota-id location service ipaddress phonenumber bearer calltype connection"),
+    **_all("text", "pppsecurity authentication login"),
+    "secret": Directive("secret"),
+}
+
 # The groups we read, each with its directives.
 GROUPS: dict[str, dict[str, Directive]] = {
     "core": _CORE,
@@ -257,6 +261,8 @@ GROUPS: dict[str, dict[str, Directive]] = {
     "sendsms-user": _SENDSMS_USER,
     "sms-service": _SMS_SERVICE,
     "smpp-tlv": _SMPP_TLV,
+    "ota-setting": _OTA_SETTING,
+    "ota-bookmark": _all("text", "ota-id url name"),
 }
 
 # Directives that count for one kind of smsc only; in a group of another kind they do nothing.
@@ -271,7 +277,6 @@ ONLY_FOR: dict[str, frozenset[str]] = {
 }
 
 _DATABASE = "gatewayd keeps its messages in a store of its own; no database is needed"
-_OTA = "gatewayd sends no OTA settings"
 
 # Groups that Kannel knows and that change nothing here, each with the word for `check`, and their
 # directives. An empty set: whatever stands there is accepted.
@@ -302,14 +307,6 @@ UNUSED_GROUPS: dict[str, tuple[str, frozenset[str]]] = {
             "cassandra": "host port username password database",
         }.items()
     },
-    "ota-setting": (
-        _OTA,
-        _names(
-            "ota-id location service ipaddress phonenumber bearer calltype connection pppsecurity "
-            "authentication login secret"
-        ),
-    ),
-    "ota-bookmark": (_OTA, frozenset({"ota-id", "url", "name"})),
     "modems": ("gatewayd does not drive modems", frozenset()),
     "radius-acct": ("gatewayd does not take RADIUS accounting", frozenset()),
     **dict.fromkeys(

@@ -19,6 +19,7 @@ from gatewayd.config.model import (
     ChannelConfig,
     Config,
     ListenerConfig,
+    OtaConfig,
     Secret,
     SmppOptions,
     SmscConfig,
@@ -60,7 +61,10 @@ _REMARKS = {
     "split-look-back": "a part ends at its last split character, however early",
     "redirects": "redirects of a platform that are followed",
     "strict": "text that is damaged is sent on as it is; true refuses it",
+    "admin-by-get": "commands with the password in the URL, which ends up in logs and histories",
     "retry-after": "503 comes without Retry-After",
+    "external-path": "the door for RapidPro's External API is shut",
+    "json-posts": "sendsms refuses a POST of JSON",
     "open-listener": "sendsms is reachable from outside; allow-ip for each user is better",
 }
 
@@ -79,6 +83,8 @@ _TITLES = {
     "users": "Who may call sendsms.",
     "channels": "Where MO and reports go; an MO tries them in this order.",
     "tlvs": "TLVs known by name, for meta-data.",
+    "ota": "Settings and bookmarks that sendota pushes to phones.",
+    "reports": "How reports are delivered that no channel rules.",
     "http": "What we listen on and say over HTTP.",
     "store": "Where messages are kept.",
     "logging": "What is written down.",
@@ -91,10 +97,7 @@ _TITLES = {
 def to_yaml(config: Config) -> str:
     """The YAML that `read_yaml` reads into an equal `Config`.
 
-    What YAML does not have is left out: how reports without a channel are delivered (`reports`;
-    YAML tries for a day). What `read_yaml` refuses is written all the same and has to be mended:
-    blanks in ids and names, ids of SMSCs that nobody has, commands and files without an absolute
-    path, an empty password.
+    What `read_yaml` refuses is written all the same and has to be mended; `to_mend` lists it.
     """
     lines = [_HEAD.format(source=" ".join(config.source.split()) or "a kannel.conf")]
     if config.unified_prefix:
@@ -104,10 +107,11 @@ def to_yaml(config: Config) -> str:
         ("users", [_item(_user(user)) for user in config.users]),
         ("channels", [_item(_channel(channel)) for channel in config.channels]),
         ("tlvs", [_item(_fields(tlv, _TLV)) for tlv in config.tlvs]),
+        ("ota", [_item(_fields(ota, _OTA)) for ota in config.ota]),
         ("http", [_indented(_http(config))]),
     ]
     default = Config()
-    for name in ("store", "logging", "limits", "senders", "receivers"):
+    for name in ("reports", "store", "logging", "limits", "senders", "receivers"):
         body = _fields(getattr(config, name), getattr(default, name))
         sections.append((name, [_indented(body)]))
     for name, body_lines in sections:
@@ -121,6 +125,7 @@ _SMSC = SmscConfig(name="", id="")
 _USER = UserConfig(username="", password=NO_SECRET)
 _CHANNEL = ChannelConfig(name="")
 _TLV = TlvConfig(name="", tag=-1)
+_OTA = OtaConfig(id="\0")
 
 Lines = list[str]
 

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from gatewayd.config.kannel_directives import GROUPS, UNUSED_GROUPS
 from gatewayd.config.kannel_file import SINGLE_GROUPS, Group, Line, Notes, read_groups
+from gatewayd.config.kannel_ota import read_ota
 from gatewayd.config.kannel_section import Section, unknown_line
 from gatewayd.config.kannel_services import Calls, read_services, read_users
 from gatewayd.config.kannel_smsc import read_smscs, read_tlvs
@@ -37,6 +38,8 @@ _STORE = "gatewayd.sqlite3"
 _STORE_TYPES = ("file", "spool", "redis")
 # Kannel has no limit; the request line holds no more.
 _MOST_RECEIVERS = 10_000
+# Our own switch cannot stand in a kannel.conf, which Kannel would then refuse.
+_ALLOW_EXEC = "GATEWAYD_ALLOW_EXEC"
 # Kannel follows that many in a row.
 _REDIRECTS = 5
 
@@ -73,13 +76,16 @@ def read_kannel(path: str, environ: Mapping[str, str], state_directory: str) -> 
             "", retry=calls.retry, timeout=calls.timeout, parallel=calls.parallel, ordered=False
         ),
         tlvs=read_tlvs(sections.get("smpp-tlv", ())),
-        http=_http(core, smsbox, calls),
+        http=replace(
+            _http(core, smsbox, calls), allow_exec=environ.get(_ALLOW_EXEC, "") == "1"
+        ),
         store=_store(core, state_directory),
-        logging=_logging(core),
+        logging=_logging(core, smsbox),
         limits=_limits(core),
         unified_prefix=core.text("unified-prefix"),
         senders=_lists(core, "-sender"),
         receivers=core.numbers("-receiver", prefixes=False),
+        ota=read_ota(sections.get("ota-setting", ()), sections.get("ota-bookmark", ())),
         kannel=True,
     )
     _check_services(sections.get("sms-service", ()), config)
@@ -118,6 +124,9 @@ def _check_services(services: Iterable[Section], config: Config) -> None:
         for word in section.words("accepted-smsc"):
             if word not in ids:
                 section.warn("accepted-smsc", f"no smsc is called {shown(word)}")
+        if section.given("exec") and not config.http.allow_exec:
+            message = f"runs no command unless {_ALLOW_EXEC}=1 stands in gatewayd's environment"
+            section.warn("exec", message)
 
 
 def _the_one(sections: dict[str, list[Section]], kind: str) -> Section | None:
@@ -201,6 +210,9 @@ def _http(core: Section, smsbox: Section, calls: Calls) -> HttpConfig:
     return HttpConfig(
         sendsms=sendsms,
         sendsms_path=smsbox.text("sendsms-url"),
+        sendota_path=smsbox.text("sendota-url"),
+        external_path="",
+        json_posts=False,
         admin=admin,
         admin_password=core.secret("admin-password"),
         status_password=core.secret("status-password"),
@@ -219,6 +231,7 @@ def _http(core: Section, smsbox: Section, calls: Calls) -> HttpConfig:
         redirects=_REDIRECTS,
         strict=False,
         retry_after=0,
+        admin_by_get=True,
         proxy=_proxy(core),
     )
 
@@ -263,7 +276,7 @@ def _store(core: Section, state_directory: str) -> StoreConfig:
     return StoreConfig(path=os.path.join(folder, _STORE), kannel_storesize=True)
 
 
-def _logging(core: Section) -> LoggingConfig:
+def _logging(core: Section, smsbox: Section) -> LoggingConfig:
     level = core.integer("log-level")
     if not core.given("log-level") or level < 0:
         level = 1
@@ -271,6 +284,11 @@ def _logging(core: Section) -> LoggingConfig:
         level=_LEVELS[min(level, 3)],
         file=core.text("log-file"),
         access_log=core.text("access-log"),
+        access_log_format=core.text("access-log-format"),
+        access_log_time="gmt" if core.text("access-log-time").lower() == "gmt" else "local",
+        access_log_clean=core.boolean("access-log-clean"),
+        access_log_redact=False,
+        request_log=smsbox.text("access-log"),
     )
 
 

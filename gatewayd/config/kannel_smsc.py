@@ -19,10 +19,25 @@ from gatewayd.config.model import (
     TlsConfig,
     TlvConfig,
 )
-from gatewayd.config.values import did_you_mean, shown
+from gatewayd.config.values import OTHER_NAMES, did_you_mean, shown
 
 # Kannel's names for the protocols, and ours.
 PROTOCOLS = {"smpp": "smpp", "emi": "ucp", "cimd2": "cimd2"}
+
+# What Kannel's CIMD2 does, where it differs from ours.
+_CIMD2_OPTIONS = (
+    "temporary=",
+    "throttling=",
+    "refused=",
+    "reason=REJECTED",
+    "retransmit=3",
+    "ids=asked",
+    "long-numbers=cut",
+    "originator=raw",
+    "incomplete=drop",
+    "buffered=",
+    "leave-out=053,067",  # first delivery and priority
+)
 
 _STATUS_NAMES = {"emi": "EMI2", "cimd2": "CIMD2"}
 _EXPIRY = {0: "reconnect", 1: "requeue", 2: "wait"}
@@ -30,6 +45,19 @@ _EXPIRY = {0: "reconnect", 1: "requeue", 2: "wait"}
 _MAX_PDU = 7424
 _MAX_WINDOW = 1000
 _MAX_INSTANCES = 100
+# What Kannel does in UCP (see gatewayd/smsc/ucp_options.py): no refusal is temporary, long
+# recipients are cut, binary messages have a class, MO are told as they stand.
+_EMI_OPTIONS = (
+    "temporary=",
+    "login-again=",
+    "refused=",
+    "long-numbers=cut",
+    "mcls=binary",
+    "ids=asked",
+    "mo=literal",
+    "smsc-time=yes",
+    "alert-first=yes",
+)
 
 
 def read_smscs(sections: Iterable[Section], resend: Retry, ca_file: str) -> tuple[SmscConfig, ...]:
@@ -50,6 +78,9 @@ def read_smscs(sections: Iterable[Section], resend: Retry, ca_file: str) -> tupl
 def read_smsc(section: Section, resend: Retry, ca_file: str) -> SmscConfig | None:
     """One group; its binds are still named "0", "1" ... None when its kind cannot be had."""
     kind = section.required("smsc", "smpp")
+    if kind in OTHER_NAMES:
+        section.warn("smsc", f"{kind} {OTHER_NAMES[kind][1]}")
+        kind = OTHER_NAMES[kind][0]
     if kind not in PROTOCOLS:
         if section.given("smsc"):
             known = f"({', '.join(PROTOCOLS)}){did_you_mean(kind, PROTOCOLS)}"
@@ -283,7 +314,7 @@ def _emi(section: Section, smsc: SmscConfig) -> SmscConfig:
     port = section.port("port")
     if section.integer("alt-port") not in (-1, port):
         section.error("alt-port", "differs from port; write the second address as a second group")
-    options = []
+    options = list(_EMI_OPTIONS)
     for name in ("notification-pid", "notification-addr"):
         if section.given(name):
             options.append(f"{name}={section.text(name)}")
@@ -294,12 +325,17 @@ def _emi(section: Section, smsc: SmscConfig) -> SmscConfig:
     if section.integer("flow-control", 0, 1) == 1:
         window = 1
     wait = section.integer("wait-ack", 30, 86400)
+    keepalive = section.seconds("keepalive")
     return _with_login(
         section,
         replace(smsc, hosts=hosts, port=port, window=window, options=tuple(options)),
         replace(
             _options(section),
-            enquire_interval=section.seconds("keepalive"),
+            # Kannel looks once a second whether more than so many have gone by.
+            enquire_interval=keepalive + 1.0 if keepalive > 0 else 0.0,
+            enquire_timeout=float(wait),
+            enquire_misses=1,
+            bind_timeout=float(wait),
             inactivity=section.seconds("idle-timeout"),
             response_timeout=float(wait),
             on_timeout=_on_timeout(section, 0),
@@ -311,12 +347,23 @@ def _emi(section: Section, smsc: SmscConfig) -> SmscConfig:
 def _cimd2(section: Section, smsc: SmscConfig) -> SmscConfig:
     for name in ("port", "smsc-username", "smsc-password"):
         section.required(name)
+    keepalive = section.seconds("keepalive")
     options = replace(
         _options(section),
-        enquire_interval=section.seconds("keepalive"),
+        # Kannel asks when more than so many seconds have gone by without a packet.
+        enquire_interval=keepalive + 1.0 if keepalive > 0 else 0.0,
+        enquire_always=False,
+        enquire_timeout=60.0,
+        enquire_misses=1,
         my_number=section.text("my-number") or section.text("sender-prefix"),
+        on_timeout="reconnect",
+        unbind_timeout=5.0,
     )
-    smsc = replace(smsc, port=section.port("port"), window=1)
+    # Kannel logs in again at once, and only then waits.
+    pause = smsc.reconnect.cap
+    reconnect = Retry(min(pause, 0.01), max(pause / 0.01, 1.0), pause, 0.0)
+    port = section.port("port")
+    smsc = replace(smsc, port=port, window=1, options=_CIMD2_OPTIONS, reconnect=reconnect)
     return _with_login(section, smsc, options, "cimd2")
 
 

@@ -80,6 +80,24 @@ class TlsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class VpnConfig:
+    """The tunnel to an SMSC. `device` is watched; with `require` nothing leaves but through it."""
+
+    device: str = ""  # tun0, wg0 ...; "": none is watched
+    require: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TcpConfig:
+    """When the kernel gives up a connection whose other side is silent."""
+
+    keepalive: float = 60.0  # idle for so long, a probe is sent; 0: none is
+    keepalive_interval: float = 10.0
+    keepalive_probes: int = 6  # unanswered
+    user_timeout: float = 0.0  # data unacknowledged for so long; 0: as long as enquire_link takes
+
+
+@dataclass(frozen=True, slots=True)
 class BindConfig:
     """One session with an SMSC. `name` is unique: ``smsc/0``, ``smsc/tx`` ..."""
 
@@ -184,6 +202,9 @@ class SmscConfig:
     tls: TlsConfig = TlsConfig()
     source_address: str = ""  # our-host
     source_port: int = 0  # our-port
+    bind_device: str = ""  # SO_BINDTODEVICE; "": the tunnel's when that is required, else none
+    vpn: VpnConfig = VpnConfig()
+    tcp: TcpConfig = TcpConfig()
     allowed_ids: tuple[str, ...] | None = None  # None: every message; else only these smsc tags
     denied_ids: tuple[str, ...] = ()
     preferred_ids: tuple[str, ...] = ()
@@ -201,13 +222,18 @@ class SmscConfig:
     resend: Retry = Retry(first=5.0, factor=2.0, cap=600.0, times=5, horizon=3600.0)
     throttle: Retry = Retry(first=1.0, factor=2.0, cap=60.0, jitter=0.0)  # the bind's pause
     throttled_waits: bool = False  # a throttled segment also waits and counts as `resend` says
-    reconnect: Retry = Retry(first=1.0, factor=2.0, cap=60.0, jitter=0.2)
+    reconnect: Retry = Retry(first=1.0, factor=2.0, cap=10.0, jitter=0.2)
     refused_pause: float = 600.0  # after wrong credentials; 0: never again by itself
     connect_timeout: float = 10.0
     dead_start: bool = False
     status_name: str = ""  # how status pages name it, Kannel's way
     options: tuple[str, ...] = ()  # what only its protocol has, each as "name=value"
     smpp: SmppOptions = SmppOptions()
+
+    @property
+    def bound_to(self) -> str:
+        """The device that its sockets are bound to; "": to none."""
+        return self.bind_device or (self.vpn.device if self.vpn.require else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +333,8 @@ class ChannelConfig:
     parallel: int = 32  # calls under way at once
     ordered: bool = True  # MO of one sender one after another, the next after the answer
     reports: ReportPolicy = ReportPolicy()
+    # a sendsms repeated with the same dlr-url, which names the message by uuid= or id=, is one
+    idempotent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +352,9 @@ class HttpConfig:
 
     sendsms: ListenerConfig | None = ListenerConfig(port=13013)
     sendsms_path: str = "/cgi-bin/sendsms"
+    sendota_path: str = ""  # on the sendsms listener; "": off
+    external_path: str = "/external"  # RapidPro's External API, on the sendsms listener; "": off
+    json_posts: bool = True  # sendsms takes a POST of JSON (Kannel: refused)
     admin: ListenerConfig | None = ListenerConfig(port=13000)
     admin_password: Secret = NO_SECRET
     status_password: Secret = NO_SECRET
@@ -348,6 +379,9 @@ class HttpConfig:
     proxy: str = ""
     strict: bool = True  # refuse what Kannel would send on damaged: bad UTF-8, odd UTF-16 ...
     retry_after: int = 30  # seconds, told with 503; 0: the header is left out, as by Kannel
+    allow_exec: bool = False  # channels may run commands (`exec`)
+    # admin commands that change something may be a GET with the password in its query (Kannel)
+    admin_by_get: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,7 +400,32 @@ class LoggingConfig:
     format: str = "text"  # text | json
     numbers: str = "masked"  # masked | full
     file: str = ""  # "": standard error
-    access_log: str = ""
+    access_log: str = ""  # a line per message, as Kannel's bearerbox writes it; "": none
+    access_log_format: str = ""  # with Kannel's %-codes; "": its standard line
+    access_log_time: str = "local"  # local | gmt
+    access_log_clean: bool = False  # no time before each line, no first and last line
+    access_log_redact: bool = True  # numbers masked, texts starred, in both access logs
+    request_log: str = ""  # a line per sendsms and per MO told, as Kannel's smsbox; "": none
+
+
+@dataclass(frozen=True, slots=True)
+class OtaConfig:
+    """Browser settings or a bookmark that sendota pushes to a phone (Nokia/Ericsson OTA 7.0)."""
+
+    id: str = ""  # what otaid names
+    kind: str = "setting"  # setting | bookmark
+    name: str = ""
+    url: str = ""  # home page, or what is bookmarked
+    # of a setting only
+    address: str = ""  # IP address of the WAP gateway
+    number: str = ""  # what the phone dials
+    data_call: bool = False  # the bearer is a GSM data call; else it is not told
+    analogue: bool = False  # of a data call; else ISDN
+    connectionless: bool = False  # WAP without connections
+    chap: bool = False  # how the phone logs in: CHAP; else PAP
+    secure: bool = False  # WTLS
+    login: str = ""
+    secret: Secret = NO_SECRET
 
 
 @dataclass(frozen=True, slots=True)
@@ -400,5 +459,6 @@ class Config:
     unified_prefix: str = ""
     senders: NumberRules = NumberRules()  # core white-list-sender and the like
     receivers: NumberRules = NumberRules()  # core white-list-receiver and the like
+    ota: tuple[OtaConfig, ...] = ()  # the first setting is what sendota sends when told no id
     kannel: bool = False  # read from a kannel.conf; only for texts shown to people
     warnings: tuple[str, ...] = field(default=(), compare=False)

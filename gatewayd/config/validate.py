@@ -73,6 +73,16 @@ def check_ports(config: Config, problems: Problems, report: Report | None = None
         report(("http", "admin"), f"port {second.port} is taken by sendsms; choose another")
 
 
+def check_paths(config: Config, problems: Problems) -> None:
+    """No two doors of the sendsms listener have the same path."""
+    taken = {config.http.sendsms_path}
+    for field in ("sendota_path", "external_path"):
+        path = getattr(config.http, field)
+        if path in taken:
+            problems.error_at(("http", field), f"{shown(path)} is the path of another door")
+        taken.add(path or field)
+
+
 def _overlap(one: ListenerConfig, other: ListenerConfig) -> bool:
     return one.host == other.host or one.host in _WILDCARDS or other.host in _WILDCARDS
 
@@ -186,6 +196,36 @@ def check_doors(config: Config, problems: Problems, *, open_listener: bool) -> N
             problems.warn_at(
                 ("smscs", index, "tls"), "verify is off: anybody on the way can be the SMSC"
             )
+
+
+def check_vpn(config: Config, problems: Problems) -> None:
+    """Nothing may leave beside a tunnel that is required."""
+    for index, smsc in enumerate(config.smscs):
+        path: Path = ("smscs", index)
+        device = smsc.vpn.device
+        if not device:
+            continue
+        if not smsc.vpn.require:
+            if not smsc.tls.enabled:
+                problems.warn_at(
+                    (*path, "vpn"),
+                    f"require is off: while {device} is down the password and all texts of "
+                    f"{shown(smsc.name)} may leave beside it, readable on the way",
+                )
+            continue
+        if smsc.bind_device not in ("", device):
+            problems.error_at(
+                (*path, "bind_device"),
+                f"{smsc.bind_device} would lead beside {device}, which vpn requires; take it out",
+            )
+        hosts = smsc.hosts + tuple(bind.host for bind in smsc.binds if bind.host)
+        for host in hosts:
+            if device != "lo" and is_loopback(host):
+                problems.error_at(
+                    (*path, "vpn"),
+                    f"{shown(host)} is this machine and never behind {device}, which is required; "
+                    "write vpn: off for this SMSC",
+                )
 
 
 def _check_sendsms(

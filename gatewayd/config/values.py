@@ -37,6 +37,11 @@ _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 _OCTET_PATTERN = re.compile(r"\*|[0-9]{1,2}|1[0-9]{2}|2[0-4][0-9]|25[0-5]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# Other names of protocols: what each means, and the word for `check`.
+OTHER_NAMES = {
+    "cimd3": ("cimd2", "is spoken as cimd2; no CIMD3 was published, so ask the operator about it"),
+}
+
 _NOT_IN_A_LIST_ITEM = re.compile(r"[\s;,]")
 
 
@@ -66,6 +71,10 @@ class Problems:
     def mark(self, path: Path, line: int, where: str) -> None:
         """Remember that the value `path` (fields and indexes: ("smscs", 0, "port")) stands here."""
         self._places[path] = (line, where)
+
+    def is_marked(self, path: Path) -> bool:
+        """Whether `path` itself stands in the file."""
+        return path in self._places
 
     def place(self, path: Path) -> tuple[int, str]:
         """Line and key of `path`, or of the nearest thing around it that was marked."""

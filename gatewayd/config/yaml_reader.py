@@ -22,11 +22,13 @@ from gatewayd.config.model import (
     BindMode,
     ChannelConfig,
     Config,
+    OtaConfig,
     ReportPolicy,
     Retry,
     SmscConfig,
     TlvConfig,
     UserConfig,
+    VpnConfig,
 )
 from gatewayd.config.values import Problems
 from gatewayd.config.yaml_keys import (
@@ -45,10 +47,12 @@ from gatewayd.config.yaml_keys import (
     table,
     text,
 )
+from gatewayd.config.yaml_network import VPN, vpn
 from gatewayd.config.yaml_nodes import MAX_FILE, Refused, compose, decode, line_of
 from gatewayd.config.yaml_tables import (
     CHANNEL,
     DEFAULTS,
+    OTA,
     SMSC,
     TLV,
     USER,
@@ -56,7 +60,9 @@ from gatewayd.config.yaml_tables import (
 from gatewayd.config.yaml_values import numbers_of_prefix
 from gatewayd.errors import ConfigError, Problem
 
-# A receipt that overtakes the one before turns "delivered" back into "sent" on such platforms.
+# A receipt that overtakes the one before turns "delivered" back into "sent" on such platforms, and
+# they ask again when our answer was lost.
+_RAPIDPRO = frozenset({"rapidpro", "external"})
 _RAPIDPRO_REPORTS = ReportPolicy(spacing=1.0, drop_late=True)
 
 
@@ -83,7 +89,10 @@ def read_yaml(path: str, environ: Mapping[str, str]) -> Config:
     for name, (default, _keys) in DEFAULTS.items():
         if name in sections:
             sections[name] = merged(default, sections[name])
+    tunnel = sections.pop("vpn", None)
     config = Config(source=path, **sections)
+    if tunnel is not None:
+        config = replace(config, smscs=_through(tunnel, config.smscs, problems))
     _check(config, problems, open_listener)
     if mode & 0o077 and any("plain text" in warning for warning in problems.warnings):
         problems.warn(0, "", f"holds passwords and is open to others (mode {mode:03o}); chmod 600")
@@ -104,11 +113,18 @@ def _read(path: str) -> tuple[bytes, int]:
 def _check(config: Config, problems: Problems, open_listener: bool) -> None:
     validate.check_names(config, problems)
     validate.check_ports(config, problems)
+    validate.check_paths(config, problems)
     validate.check_references(config, problems)
     validate.check_doors(config, problems, open_listener=open_listener)
     validate.check_catch_alls(config.channels, problems)
+    validate.check_vpn(config, problems)
     if config.store.path == ":memory:":
         problems.warn_at(("store", "path"), "keeps messages in memory: a stop loses them")
+    for index, channel in enumerate(config.channels):
+        if channel.exec and not config.http.allow_exec:
+            problems.error_at(
+                ("channels", index, "exec"), "runs a command; http.allow-exec: true permits that"
+            )
     if not config.smscs and not problems.found:
         problems.warn(0, "smscs", "there is no SMSC: no message can leave")
 
@@ -129,7 +145,10 @@ def _list_of(make: Callable[[Value, dict[str, Any]], object], keys: Table) -> Ke
 
 
 def _smsc(value: Value, found: dict[str, Any]) -> SmscConfig:
-    demand(value, "id", *(("system-id",) if found.get("protocol", "smpp") == "smpp" else ()))
+    protocol = found.get("protocol", "smpp")
+    demand(value, "id", *_NEEDED.get(protocol, ()))
+    if protocol in _WINDOWS:
+        found.setdefault("window", _WINDOWS[protocol])
     hosts = present(value) & {"host", "hosts"} or _every_bind_has_host(found)
     if not hosts and is_section(value):
         value.complain("host is missing")
@@ -143,6 +162,21 @@ def _smsc(value: Value, found: dict[str, Any]) -> SmscConfig:
     for which in ("resend", "throttle", "reconnect"):
         _check_retry(value, which, getattr(smsc, which))
     return replace(smsc, status_name=status_name(smsc))
+
+
+def _through(
+    tunnel: VpnConfig, smscs: tuple[SmscConfig, ...], problems: Problems
+) -> tuple[SmscConfig, ...]:
+    """The SMSCs that say nothing of a VPN take the tunnel that is there for all."""
+    return tuple(
+        smsc if problems.is_marked(("smscs", index, "vpn")) else replace(smsc, vpn=tunnel)
+        for index, smsc in enumerate(smscs)
+    )
+
+
+# CIMD2 has no port that everybody uses, and a window only where the operator grants one.
+_NEEDED = {"smpp": ("system-id",), "cimd2": ("port", "system-id")}
+_WINDOWS = {"cimd2": 1}
 
 
 def _every_bind_has_host(found: dict[str, Any]) -> bool:
@@ -218,7 +252,8 @@ def _channel(value: Value, found: dict[str, Any]) -> ChannelConfig:
     # A channel without keyword is the one people mean when they have one: it takes every MO.
     words = ("keyword", "aliases", "keyword_regex")
     found.setdefault("default", not any(found.get(word) for word in words))
-    policy = _RAPIDPRO_REPORTS if format_ == "rapidpro" else ReportPolicy()
+    policy = _RAPIDPRO_REPORTS if format_ in _RAPIDPRO else ReportPolicy()
+    found.setdefault("idempotent", format_ in _RAPIDPRO)
     found["reports"] = merged(policy, found.get("reports", {}))
     channel = merged(ChannelConfig(name=""), found)
     _check_retry(value, "retry", channel.retry)
@@ -253,6 +288,11 @@ def _tlv(value: Value, found: dict[str, Any]) -> TlvConfig:
     return merged(TlvConfig(name="", tag=0), found)
 
 
+def _ota(value: Value, found: dict[str, Any]) -> OtaConfig:
+    demand(value, "id")
+    return merged(OtaConfig(), found)
+
+
 def _once(keys: Table) -> Read:
     """Reads a section that is there once, into the fields it gives."""
     return lambda value: fill(value, keys) or {}
@@ -263,10 +303,12 @@ _LISTS = {
     "users": _list_of(_user, USER),
     "channels": _list_of(_channel, CHANNEL),
     "tlvs": _list_of(_tlv, TLV),
+    "ota": _list_of(_ota, OTA),
 }
 
 _TOP = table(
     **{field: key._replace(field=field) for field, key in _LISTS.items()},
     **{field: Key(field, _once(keys), keys) for field, (_, keys) in DEFAULTS.items()},
     unified_prefix=text(blank_or(numbers_of_prefix)),
+    vpn=Key("vpn", vpn, VPN),
 )

@@ -22,14 +22,17 @@ from gatewayd.config.model import (
     LoggingConfig,
     NumberRules,
     OnUncertain,
+    OtaConfig,
     ReportPolicy,
     Retry,
     SmppOptions,
     SmscConfig,
     StoreConfig,
+    TcpConfig,
     TlsConfig,
     TlvConfig,
     UserConfig,
+    VpnConfig,
 )
 from gatewayd.config.values import (
     boolean,
@@ -73,10 +76,10 @@ from gatewayd.config.yaml_keys import (
     table,
     text,
 )
+from gatewayd.config.yaml_network import TCP, VPN, maybe_device, tcp, vpn
 from gatewayd.config.yaml_values import (
     FORMATS,
     MAX_BINDS,
-    PROTOCOLS,
     absolute,
     ascii_up_to,
     bind_count,
@@ -88,9 +91,11 @@ from gatewayd.config.yaml_values import (
     path_or_url,
     plug_in,
     private,
+    protocol,
     proxy,
     readable,
     smpp_password,
+    url_path,
 )
 from gatewayd.model import TextOptions
 
@@ -305,7 +310,7 @@ SMSC = keys_of(
     "status_name",
     id=text(name),
     name=text(name),
-    protocol=scalar(plug_in("protocol", PROTOCOLS)),
+    protocol=protocol,
     host=text(host),
     hosts=listing(host),
     port=scalar(port),
@@ -319,6 +324,9 @@ SMSC = keys_of(
     tls=Key("tls", tls, TLS),
     source_address=text(blank_or(host)),
     source_port=scalar(listener_port),
+    bind_device=maybe_device,
+    vpn=Key("vpn", vpn, VPN),
+    tcp=named("tcp", tcp),
     unified_prefix=text(blank_or(numbers_of_prefix)),
     on_uncertain=scalar(member(OnUncertain)),
     resend=named("resend", Section(_SMSC.resend, RETRY)),
@@ -388,6 +396,15 @@ TLV = keys_of(
     length=scalar(integer(0, 65535)),
 )
 
+OTA = keys_of(
+    OtaConfig,
+    id=text(blank_or(name)),
+    kind=scalar(one_of("setting", "bookmark")),
+    name=text(prose),
+    url=maybe_url,
+    secret=secret,
+)
+
 _HTTP = HttpConfig()
 assert _HTTP.sendsms and _HTTP.admin
 
@@ -396,6 +413,9 @@ HTTP = keys_of(
     open_listener=scalar(one_of("i-know")),
     sendsms=Key("sendsms", listener(_HTTP.sendsms), LISTENER),
     admin=Key("admin", listener(_HTTP.admin), LISTENER),
+    sendsms_path=text(url_path),
+    sendota_path=text(blank_or(url_path)),
+    external_path=text(blank_or(url_path)),
     admin_password=secret,
     status_password=secret,
     admin_allow_ip=address_patterns,
@@ -430,6 +450,9 @@ LOGGING = keys_of(
     numbers=scalar(one_of("masked", "full")),
     file=text(blank_or(absolute)),
     access_log=text(blank_or(absolute)),
+    access_log_format=text(prose),
+    access_log_time=scalar(one_of("local", "gmt")),
+    request_log=text(blank_or(absolute)),
 )
 
 LIMITS = keys_of(
@@ -442,6 +465,14 @@ LIMITS = keys_of(
     parked_receipt=some_time,
 )
 
+# How reports are delivered that no channel rules, to whatever dlr-url.
+_ANY_REPORTS = ChannelConfig(name="")
+DELIVERY = {
+    field: key
+    for field, key in CHANNEL.items()
+    if field in ("retry", "timeout", "parallel", "ordered")
+}
+
 DEFAULTS = {
     "http": (_HTTP, HTTP),
     "store": (StoreConfig(), STORE),
@@ -449,6 +480,7 @@ DEFAULTS = {
     "limits": (Limits(), LIMITS),
     "senders": (NumberRules(), NUMBERS),
     "receivers": (NumberRules(), NUMBERS),
+    "reports": (_ANY_REPORTS, DELIVERY),
 }
 """The sections that are there once, with their defaults."""
 
@@ -457,6 +489,8 @@ EVERY_TABLE: dict[type, Table] = {
     BindConfig: BIND,
     SmppOptions: SMPP,
     TlsConfig: TLS,
+    VpnConfig: VPN,
+    TcpConfig: TCP,
     Retry: RETRY,
     UserConfig: USER,
     TextOptions: TEXT,
@@ -464,6 +498,7 @@ EVERY_TABLE: dict[type, Table] = {
     ChannelConfig: CHANNEL,
     ReportPolicy: REPORTS,
     TlvConfig: TLV,
+    OtaConfig: OTA,
     HttpConfig: HTTP,
     ListenerConfig: LISTENER,
     StoreConfig: STORE,

@@ -7,7 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gatewayd.config.secrets import read_file
-from gatewayd.config.values import did_you_mean, endpoint, integer, name, shown, string, url
+from gatewayd.config.values import (
+    OTHER_NAMES,
+    did_you_mean,
+    endpoint,
+    integer,
+    name,
+    shown,
+    string,
+    url,
+)
 from gatewayd.config.yaml_keys import Read, Value, parsed, secret
 
 
@@ -45,6 +54,13 @@ def charset(written: str) -> str:
         "".encode(string(written))
     except LookupError:
         raise ValueError(f"{shown(written)} is not a charset known here (UTF-8, latin-1)") from None
+    return written
+
+
+def url_path(written: str) -> str:
+    """A path of ours: it is compared as it is, so it has no escapes and no query."""
+    if not re.fullmatch(r"/[!-~]*", written) or set(written) & set("?#%"):
+        raise ValueError(f"{shown(written)} is not a path; one begins with / (/cgi-bin/sendsms)")
     return written
 
 
@@ -131,6 +147,16 @@ def keyword(written: str) -> str:
     if written == "default":
         raise ValueError("the channel for all other MO is made by default: true, not by a keyword")
     return name(written)
+
+
+def protocol(value: Value) -> object:
+    """The name of a protocol, or another name of one."""
+    known = plug_in("protocol", PROTOCOLS)
+    found = parsed(value, lambda name: name if name in OTHER_NAMES else known(name), strict=False)
+    if isinstance(found, str) and found in OTHER_NAMES:
+        value.warn(f"{found} {OTHER_NAMES[found][1]}")
+        return OTHER_NAMES[found][0]
+    return found
 
 
 def bind_count(written: str) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from gatewayd.access import AccessLog
 from gatewayd.config import ChannelConfig, Config
 from gatewayd.flow.journal import Journal
 from gatewayd.flow.keys import Keys, stamp_of
@@ -18,7 +19,7 @@ from gatewayd.flow.mt import MtFlow
 from gatewayd.flow.outbox import Budget, Done, Outbox
 from gatewayd.model import HttpAnswer, Mo, Outcome
 from gatewayd.platforms.contract import HttpCall, PlatformFormat, load
-from gatewayd.platforms.replies import local_reply, reply_to, request_failed
+from gatewayd.platforms.replies import command_of, local_reply, reply_to, request_failed
 from gatewayd.store.contract import Change, Item, Queue, State, Work
 
 LOCAL = HttpAnswer(200)  # a channel that answers by itself: text, file
@@ -57,6 +58,9 @@ class MoBoxes:
         self._claim = claim
         self._budget = budget
         self.boxes: dict[str, Outbox[Mo]] = {}
+        self.access: AccessLog | None = None
+        # runs a channel's command; None: never
+        self.execute: Callable[[str, float, Done], None] | None = None
         self.sent = self.failed = self.attempts = self.replies = 0
 
     def __len__(self) -> int:
@@ -79,6 +83,17 @@ class MoBoxes:
                 probing=None if limited else Backoff(channel.retry, self._chance),
             )
         return box
+
+    def recovered(
+        self, name: str, heads: Sequence[Item], waiting: int, now: float, wall: float
+    ) -> bool:
+        """Start with what the store had for a channel; False when there is no such channel."""
+        box = self.box(name)
+        if box is None:
+            return False
+        self._tries.update((item.key, item.tries) for item in heads if item.tries)
+        box.lane.recovered(heads, waiting, now, wall)
+        return True
 
     def push(self, mo: Mo) -> None:
         """Take an MO that is on disk towards its channel."""
@@ -124,6 +139,10 @@ class MoBoxes:
     def _call(self, mo: Mo, done: Done) -> None:
         self.attempts += 1
         channel = self._channels[mo.channel]
+        if channel.exec and self.execute is not None:
+            command = command_of(mo, channel, self._uuid(mo))
+            self.execute(command, channel.timeout, partial(_executed, done))
+            return
         if not (channel.get_url or channel.post_url or channel.post_xml):
             done(LOCAL)
             return
@@ -139,8 +158,9 @@ class MoBoxes:
             return None
         tries = self._tries[mo.id] = self._tries.get(mo.id, 0) + 1
         retry = channel.retry
-        since = stamp_of(mo.id) if mo.known_as else mo.time  # a second life has its own horizon
-        if outcome is Outcome.DEAD or exhausted(retry, tries, self._wall() - since):
+        # The SMSC's clock does not count, and a second life has its own horizon.
+        age = self._wall() - stamp_of(mo.id)
+        if outcome is Outcome.DEAD or exhausted(retry, tries, age):
             self.failed += 1
             self.log.warn(
                 "MO {message_id} not taken by {channel}: {status} {reason}",
@@ -164,6 +184,8 @@ class MoBoxes:
             order = local_reply(mo, channel, self._http, self._uuid(mo))
         else:
             order = reply_to(mo, channel, answer, self._http, self._wall())
+        if self.access is not None:
+            self._note(mo, channel, answer, "" if order is None else order.text)
         if order is None:
             self._journal.add(work)
             return
@@ -179,6 +201,15 @@ class MoBoxes:
                 self._journal.add(work, kept)
 
         self._journal.add(work, kept)
+
+    def _note(self, mo: Mo, channel: ChannelConfig, answer: HttpAnswer | None, text: str) -> None:
+        assert self.access is not None
+        if channel.get_url or channel.post_url or channel.post_xml:
+            if answer is not None:
+                call = self._format(channel).mo(mo, channel, self._uuid(mo))
+                self.access.called(mo, call.url, text, answer)
+        else:
+            self.access.answered(mo, "fixed" if channel.text_reply else "file", text)
 
     def _uuid(self, mo: Mo) -> str:
         return self._keys.uuid(mo.known_as or mo.id)
@@ -197,6 +228,11 @@ class MoBoxes:
     def stop(self) -> None:
         for box in self.boxes.values():
             box.stop()
+
+
+def _executed(done: Done, answer: HttpAnswer) -> None:
+    """A command that failed is answered as a call that failed, and not tried again."""
+    done(answer if answer.status else LOCAL)
 
 
 def _nothing() -> None:

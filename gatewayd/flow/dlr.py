@@ -84,7 +84,6 @@ class DlrFlow:
         self._look_up = look_up
         self._siblings = siblings
         self._ids = {smsc.name: smsc.id for smsc in config.smscs}
-        self._accounts = {smsc.name: smsc.smpp.system_id for smsc in config.smscs}
         self._first_only = {smsc.name for smsc in config.smscs if smsc.smpp.receipts_for == "first"}
         self._hold = config.limits.parked_receipt
         self._parked_limit = 1000 * max(1, sum(len(smsc.binds) for smsc in config.smscs))
@@ -96,6 +95,7 @@ class DlrFlow:
         self.failed: Callable[[int, Work], None] = _nothing  # called when a message fails
         self._began = keys.take()
         self.receipts = self.unmatched = self.made = 0
+        self.on_unmatched: Callable[[str, Receipt], None] = _nobody
 
     # -- what the SMSC said of a submit ----------------------------------------------------------
 
@@ -287,7 +287,7 @@ class DlrFlow:
         if segment is not None:
             self._settle(name, segment, receipt, answer)
         elif name in self._finished:
-            self.unmatched += 1
+            self._useless(scope, receipt)
             self._journal.add(Work(), answer)
         else:
             self._look_up(
@@ -309,7 +309,7 @@ class DlrFlow:
         if not ok:
             answer(False)
         elif name in self._finished:
-            self.unmatched += 1
+            self._useless(scope, receipt)
             self._journal.add(Work(), answer)
         elif segment is not None:
             self._settle(name, segment, receipt, answer)
@@ -319,7 +319,7 @@ class DlrFlow:
     def _park(self, scope: str, name: str, receipt: Receipt, answer: Answer) -> None:
         """It may have overtaken the answer to its submit: hold it for a while."""
         if not receipt.smsc_id or self._parked_count >= self._parked_limit or self._hold <= 0:
-            self.unmatched += 1
+            self._useless(scope, receipt)
             answer(True)
             return
         parked = Parked(self._keys.take(), scope, receipt, self._wall() + self._hold)
@@ -333,6 +333,11 @@ class DlrFlow:
             answer(ok)
 
         self._journal.add(Work(puts=[item]), kept)
+
+    def _useless(self, scope: str, receipt: Receipt) -> None:
+        """The receipt tells nothing that anybody waits for."""
+        self.unmatched += 1
+        self.on_unmatched(scope, receipt)
 
     def _unpark(self, name: str, parked: Parked) -> None:
         waiting = self._parked.get(name, [])
@@ -354,7 +359,7 @@ class DlrFlow:
         late = [p for waiting in self._parked.values() for p in waiting if p.until <= now]
         for parked in late:
             self._unpark(f"{parked.scope}/{parked.receipt.smsc_id}", parked)
-            self.unmatched += 1
+            self._useless(parked.scope, parked.receipt)
             self._journal.add(Work(ends=[parked.id]))
         return late
 
@@ -476,7 +481,7 @@ class DlrFlow:
         meta = f"?orig_msg?dlr_mask={segment.dlr_mask}&{receipt.meta}"
         report = self._report(segment, status, receipt.text, None, first)
         report.meta = meta
-        report.account = self._accounts.get(segment.via, "")
+        report.account = receipt.account
         return report
 
     def _report(
@@ -526,3 +531,7 @@ class DlrFlow:
 
 def _nothing(message: int, work: Work) -> None:
     """Nobody wants to know which messages failed."""
+
+
+def _nobody(scope: str, receipt: Receipt) -> None:
+    """Nobody wants to hear of receipts that match nothing."""

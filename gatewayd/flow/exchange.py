@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from twisted.logger import Logger
 
+from gatewayd.access import AccessLog
 from gatewayd.flow.dlr import DlrFlow
 from gatewayd.flow.mo import MoFlow
 from gatewayd.flow.mt import MtFlow
@@ -41,6 +42,7 @@ class Exchange:
         self._mo = mo
         self._dlr = dlr
         self.open_for_mo = True
+        self.access: AccessLog | None = None
 
     def wire(self, lane: MtLane) -> None:
         lane.on_event = self._one
@@ -54,6 +56,11 @@ class Exchange:
             if type(event) is Submitted:
                 lane.answered(state, event.seconds)
                 self._mt.submitted(lane.config.name, event)
+                segment = event.segment
+                if segment.dlr_mask & 8 and segment.dlr_url and not segment.index:
+                    state.reports += 1
+                if self.access is not None:
+                    self.access.sent(event.segment, event.meta)
             elif type(event) is Receipted:
                 self._receipt(lane, state, event, answer)
             elif type(event) is Received:
@@ -75,9 +82,16 @@ class Exchange:
             answer(ticket, Outcome.RETRY)
             return
         state.received += 1
-        self._mo.received_from(
-            lane.config.name, event.inbound, lambda outcome: answer(ticket, outcome)
-        )
+        name, inbound = lane.config.name, event.inbound
+
+        def kept(outcome: Outcome) -> None:
+            if self.access is not None and outcome in (Outcome.THROTTLED, Outcome.DEAD):
+                barred = outcome is Outcome.DEAD
+                reason = self._mo.why_barred(name, inbound.source) if barred else ""
+                self.access.refused(lane.config.id, inbound, reason)
+            answer(ticket, outcome)
+
+        self._mo.received_from(name, inbound, kept)
 
     def _receipt(self, lane: MtLane, state: PortState, event: Receipted, answer: Answer) -> None:
         ticket = event.ticket
@@ -121,6 +135,8 @@ class Exchange:
                 return
         elif event.outcome is Outcome.DEAD:
             state.refusals += 1
+            if self._dlr.wants_rejection(event.segment):
+                state.reports += 1
         self._mt.submit_failed(name, event)
 
     def _expired(self, lane: MtLane, segment: Segment) -> None:

@@ -123,6 +123,11 @@ class MoFlow:
 
         self._keep([self._joined(waiting, 0)], Work(ends=ends), settled)
 
+    def why_barred(self, name: str, source: str) -> str:
+        """Which list keeps the MO of this sender away, in Kannel's words; "": none."""
+        unify = self._unify[name]
+        return self._senders.listed(source if unify is None else unify(source))
+
     def recovered(self, part: Part) -> None:
         """A part was waiting when the gateway stopped."""
         self._sets.setdefault(part.key, {})[part.number] = part

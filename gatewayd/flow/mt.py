@@ -119,6 +119,9 @@ class MtFlow:
         self.lossy = self.cut = 0
         self.uncertain = 0
         self.expired = self.retried = self.failed = self.sent = 0
+        self.on_failed: Callable[[Segment, str], None] = _nobody
+        # hears of the messages of several segments that go to their lanes
+        self.on_split: Callable[[Sequence[Segment]], None] | None = None
 
     # -- from a caller to the lane ---------------------------------------------------------------
 
@@ -161,6 +164,8 @@ class MtFlow:
         """Give segments that are on disk to their lanes."""
         self.accepted += len(composed.segments) // max(1, composed.acceptance.segments)
         self.segments += len(composed.segments)
+        if self.on_split is not None and composed.acceptance.segments > 1:
+            self.on_split([segment for _, segment in composed.segments])
         for segments in composed.folds:
             self._dlr.opened(segments)
         woken = self._woken
@@ -179,6 +184,7 @@ class MtFlow:
 
     def _report_unroutable(self, composed: Composed) -> None:
         for segment, reason in composed.reports:
+            self.on_failed(segment, reason)
             self._dlr.unroutable(segment, reason)
 
     def compose(self, order: Order) -> Composed:
@@ -410,6 +416,7 @@ class MtFlow:
     def reject(self, segment: Segment, reason: str, meta: str = "") -> None:
         """Final failure of a segment; `meta` is what the SMSC's answer brought."""
         self.failed += 1
+        self.on_failed(segment, reason)
         self._dlr.rejected(segment, reason, meta)
 
     def _later(self, name: str, segment: Segment, pause: float) -> None:
@@ -422,3 +429,7 @@ class MtFlow:
             )
         )
         self._lanes[name].delay(segment, pause)
+
+
+def _nobody(segment: Segment, reason: str) -> None:
+    """Nobody wants to hear of failures one by one."""

@@ -24,6 +24,18 @@ class Numbers:
         self._white = white
         self._black = black
 
+    def listed(self, number: str) -> str:
+        """As `barred`, in the words of Kannel's access log: "black-regex-listed"."""
+        if self._white is not None and number not in self._white:
+            return "not white-listed"
+        if self._white_regex is not None and not self._white_regex.search(number):
+            return "not white-regex-listed"
+        if self._black is not None and number in self._black:
+            return "black-listed"
+        if self._black_regex is not None and self._black_regex.search(number):
+            return "black-regex-listed"
+        return ""
+
     def barred(self, number: str, what: str) -> str:
         """Why `number` is not let through ("sender not in white-list"); "" when it is."""
         rules = self._rules

@@ -123,9 +123,9 @@ class Outbox(Generic[T]):
         now = self._clock.seconds()
         while self._cooling and self._cooling[0][0] <= now:
             self._release(self._cooling.popleft()[1])
-        if self.failures and self._resume_at > now:
-            return self._arm(now)
         while self.active < (1 if self.failures and self._probing else self._parallel):
+            if self.failures and self._resume_at > now:
+                break
             if not self._waiting and not self.lane.has_work(now):
                 break
             if not self._budget.take(self, self.pump):

@@ -44,6 +44,9 @@ class Port(Protocol):
     def flush(self) -> None:
         """Write what `submit` gathered, at the end of this turn."""
 
+    def wake(self) -> None:
+        """Something waits: a bind that rests for want of traffic connects again."""
+
 
 class PortState:
     """What the lane remembers of one bind."""
@@ -58,6 +61,7 @@ class PortState:
         "receipts",
         "received",
         "refusals",
+        "reports",
     )
 
     def __init__(self, port: Port, backoff: Backoff) -> None:
@@ -68,6 +72,7 @@ class PortState:
         self.paused_until = -inf
         self.accepted = self.refusals = 0  # segments
         self.received = self.receipts = 0
+        self.reports = 0  # reports 8 and 16, which Kannel counts as if they came from the SMSC
 
     @property
     def credit(self) -> int:
@@ -191,6 +196,12 @@ class MtLane:
         self._journal.add(Work(ends=[key]))
         return True
 
+    def forget_on_disk(self) -> None:
+        """One segment that was not in memory has ended; or it is with the SMSC just now."""
+        if self.lane.on_disk > 0:
+            self.lane.on_disk -= 1
+            self._backlog.waiting -= 1
+
     def answered(self, state: PortState, seconds: float) -> None:
         """The SMSC took a segment on this bind, `seconds` after the submit."""
         state.accepted += 1
@@ -234,6 +245,9 @@ class MtLane:
         credit = {state: state.credit for state in ready}
         allowance = limiter.available(now)
         if not ready or not (lane.has_work(now) or any(state.carry for state in ready)):
+            if not ready and lane.has_work(now):
+                for state in self.ports:
+                    state.port.wake()
             return self._next(now)
         claims: list[tuple[PortState, Segment]] = []
         spent = 0
@@ -246,8 +260,8 @@ class MtLane:
                 progress = True
                 if self._marks:
                     claims.append((state, segment))
-                else:
-                    self._submit(state, segment, now)
+                elif not self._submit(state, segment, now):
+                    continue  # it took no place in the window
                 credit[state] -= 1
                 spent += 1
                 if spent >= allowance:
@@ -282,13 +296,15 @@ class MtLane:
                     state.carry.append(rest)
             return segment
 
-    def _submit(self, state: PortState, segment: Segment, now: float) -> None:
+    def _submit(self, state: PortState, segment: Segment, now: float) -> bool:
+        """Whether it was written; else the flows have been told why not."""
         segment.via = self.config.name
         event = state.port.submit(segment, now)
         if event is not None:
             self.on_event(self, state, event)
         else:
             self.submitted += 1
+        return event is None
 
     def _claim(self, claims: list[tuple[PortState, Segment]]) -> None:
         """Write only after "perhaps written" is on disk: a restart must know what is uncertain."""
@@ -299,7 +315,8 @@ class MtLane:
             for state, segment in claims:
                 state.claimed -= 1
                 if ok and state.port.credit > 0:
-                    self._submit(state, segment, now)
+                    if not self._submit(state, segment, now):
+                        self._arm(0)  # there is room for another one
                 else:
                     left.append(segment)
                     self.lost(state)  # the rest of a message does not go before its beginning

@@ -1,21 +1,22 @@
 """Repeated requests: the second one gets the answer of the first and sends nothing.
 
 A caller whose answer was lost (a time-out after the message was stored) asks again: RapidPro five
-minutes later, with the same dlr-url. What the two share is `Order.once`, 16 octets that the web side
-makes (`web.once`): of user, receivers, text and the URL of the reports where that names the message;
-of the caller's own id for it; or of the header Idempotency-Key. Without it nothing here is called.
+minutes later, with the same dlr-url. What the two share is `Order.once`, 16 octets that the web
+side makes (`web.once`): of user, receivers, text, and either the URL of the reports, where that
+names the message, or the caller's own id for it, or the header Idempotency-Key. Without it nothing
+here is called.
 
-What is remembered is one row per order, in a queue of its own (`Queue.SEEN`), put in the same `Work`
-as the segments: both are on disk or neither, and one commit serves both. Its body says what was
-answered and which messages were made. All rows are in memory too, so a request costs one look into a
-dict and never one into the store; a restart reads them again. Their state is HELD, which no lane
-reads and no pruning ends.
+What is remembered is one row per order, in a queue of its own (`Queue.SEEN`), put in the same
+`Work` as the segments: both are on disk or neither, and one commit serves both. Its body says what
+was answered and which messages were made. All rows are in memory too, so a request costs one look
+into a dict and never one into the store; a restart reads them again. Their state is HELD, which no
+lane reads and no pruning ends.
 
 * While the first request is being stored, others like it wait for its outcome. When the store fails
   all of them are told so, and nothing is remembered.
 * A message that failed takes its name off the row, in the work that makes the report of the failure
-  (2 and 16 ask the platform to send again). When all messages of the order have failed the row ends,
-  and the same request is a new one.
+  (2 and 16 ask the platform to send again). When all messages of the order have failed the row
+  ends, and the same request is a new one.
 * Rows end after `KEPT` seconds, the oldest earlier when there are more messages than `MOST`. A
   refused order (no route, too long, too much waits) is not remembered.
 """
@@ -146,9 +147,7 @@ class Seen:
             acceptance.message,
         )
         first.seen = _Seen(self._keys.take(), row)
-        work.puts.append(
-            Item(Queue.SEEN, first.seen.key, "", _encode(row), State.HELD)
-        )
+        work.puts.append(Item(Queue.SEEN, first.seen.key, "", _encode(row), State.HELD))
 
     def failed(self, message: int, work: Work) -> None:
         """A message failed for good: `work`, which says so, also forgets it."""

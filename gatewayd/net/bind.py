@@ -238,6 +238,7 @@ class BindService(Service):
         self._timer: IDelayedCall | None = None
         self._stopped: Deferred[None] | None = None
         self._refused: BindRefused | None = None
+        self._resting = False  # the link was closed for want of traffic; see `wake`
         self._failing = ""  # trouble already told in the log
         self._tried = False
         self.dead = smsc.dead_start
@@ -256,6 +257,8 @@ class BindService(Service):
 
     @property
     def bound(self) -> bool:
+        if self._resting:
+            return not self.dead
         return self._link is not None and self._link.session.state is LinkState.BOUND
 
     @property
@@ -265,6 +268,11 @@ class BindService(Service):
     def submit(self, segment: Segment, now: float) -> Event | None:
         assert self._link is not None
         return self._link.submit(segment, now)
+
+    def wake(self) -> None:
+        """Something waits: connect, if the bind rests."""
+        if self._resting and self._link is None and self._attempt is None and self._timer is None:
+            self._try()
 
     def flush(self) -> None:
         if self._link is not None:
@@ -355,6 +363,7 @@ class BindService(Service):
         if not self.running or self.dead:
             return
         self._target += 1
+        self._resting = False
         self._again(f"cannot connect: {failure.getErrorMessage()}")
 
     # -- what the link tells ---------------------------------------------------------------------
@@ -377,6 +386,7 @@ class BindService(Service):
                 self._noted(event)  # type: ignore[arg-type]
             elif kind is Closing:
                 self.reason = event.reason  # type: ignore[union-attr]
+                self._resting = event.rest  # type: ignore[union-attr]
         self._listener.events(self, events, link.answer)
 
     def resumed(self, link: BindProtocol) -> None:
@@ -388,6 +398,10 @@ class BindService(Service):
         was_bound = self.since > -inf
         lasted = self._clock.seconds() - self.since if was_bound else 0.0
         self._link = None
+        if self._resting and self._stopped is None and self.running and not self.dead:
+            self._listener.link_lost(self, events)
+            return
+        self._resting = False
         self.since = -inf
         if was_bound:
             self.losses += 1
@@ -409,6 +423,7 @@ class BindService(Service):
 
     def _bound(self) -> None:
         self.since = self._clock.seconds()
+        self._resting = False
         self.binds_made += 1
         self.reason = "bound"
         if self._failing:

@@ -26,6 +26,7 @@ from twisted.internet.ssl import (
 from zope.interface import implementer
 
 from gatewayd.config import ListenerConfig, SmscConfig, TlsConfig
+from gatewayd.net.sockets import ready
 
 BACKLOG = 1024  # connects that may wait; Twisted's 50 costs some of a burst a whole second
 
@@ -69,12 +70,20 @@ class Connector:
         self._reactor = reactor
 
     def endpoint(self, smsc: SmscConfig, host: str, port: int) -> IStreamClientEndpoint:
-        """The SMSC's address; names are resolved again at each connect."""
+        """The SMSC's address; names are resolved again at each connect.
+
+        Raises:
+            GatewayError: its sockets must be bound to a device, which is not possible here.
+        """
         source = (smsc.source_address, smsc.source_port) if smsc.source_address else None
         if source is None and smsc.source_port:
             source = ("0.0.0.0", smsc.source_port)  # noqa: S104 - any of our addresses, as asked
         endpoint = HostnameEndpoint(
-            self._reactor, host, port, timeout=smsc.connect_timeout, bindAddress=source
+            ready(self._reactor, smsc),
+            host,
+            port,
+            timeout=smsc.connect_timeout,
+            bindAddress=source,
         )
         if not smsc.tls.enabled:
             return endpoint

@@ -29,6 +29,9 @@ _BARE: Final = {
 }
 
 
+_NOT_FOR_SHELL: Final = re.compile(r"[^A-Za-z0-9_.%+-]")
+
+
 def url_encode(data: bytes) -> str:
     """`data` as Kannel writes it into a URL: a space as "+", upper-case hex."""
     return data.decode("latin-1").translate(_ENCODED)
@@ -156,6 +159,11 @@ def meta_value(meta: str, group: str, key: str) -> bytes:
     return b""
 
 
+def _for_shell(text: str) -> str:
+    text = _NOT_FOR_SHELL.sub(lambda match: f"%{ord(match[0]):02X}", text)
+    return f"%2D{text[1:]}" if text[:1] == "-" and not text[1:].isdigit() else text
+
+
 def _plus_for_zeros(number: str) -> str:
     return "%2B" + _encode_text(number[2:]) if number[:2] == "00" else _encode_text(number)
 
@@ -236,6 +244,12 @@ class Template:
     def expand(self, values: Values) -> str:
         """The text with every escape replaced."""
         return "".join([part if isinstance(part, str) else part(values) for part in self._parts])
+
+    def command(self, values: Values) -> str:
+        """The text as a command line: no value means anything to the shell, or is an option."""
+        return "".join(
+            [part if isinstance(part, str) else _for_shell(part(values)) for part in self._parts]
+        )
 
 
 def compile_once(text: str) -> Template:

@@ -93,7 +93,7 @@ def local_reply(
     uuid: str,
     read: Callable[[str], bytes] | None = None,
 ) -> Order | None:
-    """The reply of a channel that calls nobody: `text_reply`, `file`; an `exec` is never run.
+    """The reply of a channel that calls nobody: `text_reply`, `file`, an `exec` that failed.
 
     `read` gives the octets of a file (the first 64 kB from disk when it is None); an `OSError` of
     it is answered as an HTTP failure would be.
@@ -111,9 +111,17 @@ def local_reply(
         else:
             text = _decode(octets, channel.alt_charset or "UTF-8")
     else:
-        # Kannel would hand the words of a stranger's message to a shell.
         text = http.reply_could_not_fetch
     return _filled(_with_text(_order(mo, channel, http), text), channel, http)
+
+
+def command_of(mo: Mo, channel: ChannelConfig, uuid: str) -> str:
+    """The command line of a channel with `exec`, for a shell.
+
+    Values stand in it percent-encoded, as in a URL: letters, digits and ``-_.%+`` only, so that
+    nothing in a stranger's message means anything to the shell.
+    """
+    return escapes.compile(channel.exec).command(mo_values(mo, channel, uuid))
 
 
 def request_failed(mo: Mo, http: HttpConfig) -> Order:

@@ -90,9 +90,13 @@ class Alive(NamedTuple):
 
 
 class Closing(NamedTuple):
-    """Write what is left, then close the socket."""
+    """Write what is left, then close the socket.
+
+    `rest`: there was no traffic; connect again when there is some, and count as bound until then.
+    """
 
     reason: str
+    rest: bool = False
 
 
 Event = (

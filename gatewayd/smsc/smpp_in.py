@@ -116,6 +116,7 @@ class Inward:
             meta=meta + self._tlvs.meta(tlvs),
             source=self._address(sm.source_ton, sm.source, strict=False),
             destination=self._address(sm.dest_ton, sm.destination, strict=False),
+            account=options.system_id,
         )
 
     def _told_id(self, tlvs: Tlvs) -> str:

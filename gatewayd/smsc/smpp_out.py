@@ -272,7 +272,8 @@ def _configured(ton: int, npi: int, otherwise: tuple[int, int]) -> tuple[int, in
 
 
 def _address(kind: tuple[int, int], address: str | bytes) -> tuple[int, int, bytes]:
-    octets = address if isinstance(address, bytes) else _plain(address)
+    # A NUL would end the field and shift all that follow.
+    octets = address.replace(b"\0", b"?") if isinstance(address, bytes) else _plain(address)
     if len(octets) > LONGEST_ADDRESS:
         raise Unsendable(MALFORMED)
     return *kind, octets

@@ -1,4 +1,4 @@
-"""What each error code and reason of UCP means: texts for reports, and what becomes of a segment."""
+"""What the error codes and reasons of UCP say."""
 
 from __future__ import annotations
 

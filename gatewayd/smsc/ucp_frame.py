@@ -34,10 +34,15 @@ NOTIFY = 53
 SESSION = 60
 LIST = 61
 
-FIELDS_5X = (
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+FIELDS_5X = _words(
     "AdC OAdC OAC NRq NAdC NT NPID LRq LRAd LPID DD DDT VP RPID SCTS Dst Rsn DSCTS MT NB Msg MMS"
     " PR DCs MCLs RPI CPg RPLy OTOA HPLMN XSer RES4 RES5"
-).split()
+)
 
 # Places of the fields of 51, 52 and 53 that we use
 ADC, OADC, OAC, NRQ, NADC, NT, NPID = range(7)
@@ -45,15 +50,15 @@ DD, DDT, VP, RPID, SCTS, DST, RSN, DSCTS, MT, NB, MSG, MMS = range(10, 22)
 MCLS, RPI = 24, 25
 OTOA, HPLMN, XSER = 28, 29, 30
 
-_SESSION = "OAdC OTON ONPI STYP PWD NPWD VERS LAdC LTON LNPI OPID RES1".split()
-_LIST = "OAdC OTON ONPI STYP PWD NPWD VERS LAdC LTON LNPI RES1 RES2".split()
+_SESSION = _words("OAdC OTON ONPI STYP PWD NPWD VERS LAdC LTON LNPI OPID RES1")
+_LIST = _words("OAdC OTON ONPI STYP PWD NPWD VERS LAdC LTON LNPI RES1 RES2")
 _EXTENDED = range(SUBMIT, 59)  # 51-58 share their fields
 
 # Names of an operation's fields; 02 and 03 repeat some and have no fixed places.
 NAMES: dict[int, list[str]] = {
-    CALL_INPUT: "AdC OAdC OAC MT Msg".split(),
-    TRANSFER: "AdC OAdC OAC NRq NAdC NPID DD DDT VP Msg".split(),
-    ALERT: "AdC PID".split(),
+    CALL_INPUT: ["AdC", "OAdC", "OAC", "MT", "Msg"],
+    TRANSFER: ["AdC", "OAdC", "OAC", "NRq", "NAdC", "NPID", "DD", "DDT", "VP", "Msg"],
+    ALERT: ["AdC", "PID"],
     SESSION: _SESSION,
     LIST: _LIST,
     **dict.fromkeys(_EXTENDED, FIELDS_5X),
@@ -149,13 +154,17 @@ def encode(frame: Frame) -> bytes:
     most 99999 octets in all.
     """
     kind = "R" if frame.result else "O"
-    tail = f"/{kind}/{frame.operation:02}/{'/'.join(frame.fields)}/"
-    length = len(tail) + 9  # TT, "/", LLLLL before it, CC after it
+    tail = f"/{kind}/{frame.operation:02}/"
+    if frame.fields:
+        tail += "/".join(frame.fields) + "/"
+    length = len(tail) + 10  # TT, "/" and LLLLL before it, CC after it
     text = f"{frame.number:02}/{length:05}{tail}"
     separators = len(frame.fields) + 4
     if length > LONGEST - 2 or not text.isascii() or not text.isprintable():
         raise UsageError("a field cannot be written in UCP")
-    if text.count("/") != separators or not (0 <= frame.number < 100 and 0 <= frame.operation < 100):
+    if text.count("/") != separators or not (
+        0 <= frame.number < 100 and 0 <= frame.operation < 100
+    ):
         raise UsageError("a field cannot be written in UCP")
     octets = text.encode("ascii")
     return b"\x02%b%02X\x03" % (octets, sum(octets) & 0xFF)
@@ -168,25 +177,23 @@ def decode(body: bytes) -> Frame:
     not be answered), `status` the error code. Whether the operation is known, and has enough
     fields, the caller sees.
     """
-    if len(body) < 14 or not body.isascii():
+    if len(body) < 16 or not body.isascii():
         raise _unreadable(body, "not a frame")
     number, operation = body[:2], body[11:13]
     head = body[2:3] + body[8:9] + body[10:11] + body[13:14]
     kind = body[9:10]
-    if head != b"////" or not (number.isdigit() and operation.isdigit()) or kind not in (b"O", b"R"):
+    if (
+        head != b"////"
+        or not (number.isdigit() and operation.isdigit())
+        or kind not in (b"O", b"R")
+    ):
         raise _unreadable(body, "no header of a frame")
     command = int(operation) | (RESULT if kind == b"R" else 0)
 
     def broken(problem: str, status: int) -> PeerError:
-        return PeerError(
-            problem, fatal=False, command=command, sequence=int(number), status=status
-        )
+        return PeerError(problem, fatal=False, command=command, sequence=int(number), status=status)
 
-    try:
-        checksum = int(body[-2:], 16) if body[-3:-2] == b"/" else -1
-    except ValueError:
-        checksum = -1
-    if checksum != sum(body[:-2]) & 0xFF:
+    if body[-3:-2] != b"/" or body[-2:].upper() != b"%02X" % (sum(body[:-2]) & 0xFF):
         raise broken("wrong checksum", CHECKSUM)
     length = body[3:8]
     if not length.isdigit() or int(length) != len(body):
@@ -198,9 +205,7 @@ def decode(body: bytes) -> Frame:
 
 
 def _unreadable(body: bytes, problem: str) -> PeerError:
-    return PeerError(
-        f"{problem}: {len(body)} octets", fatal=False, command=RESULT, status=SYNTAX
-    )
+    return PeerError(f"{problem}: {len(body)} octets", fatal=False, command=RESULT, status=SYNTAX)
 
 
 def positive(frame: Frame, text: str = "") -> bytes:
@@ -237,7 +242,7 @@ def _names(frame: Frame) -> list[tuple[str, str]]:
         if frame.fields[:1] == ("A",):
             names = ["ack", "MVP", "SM"] if frame.operation in WITH_MVP else ["ack", "SM"]
     elif frame.operation == CALL_INPUT and len(frame.fields) > 5 and frame.fields[3] == "4":
-        names = "AdC OAdC OAC MT NB Msg".split()
+        names = ["AdC", "OAdC", "OAC", "MT", "NB", "Msg"]
     return [
         (names[place] if place < len(names) else "", value)
         for place, value in enumerate(frame.fields)

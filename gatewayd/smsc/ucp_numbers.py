@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from math import inf
 
+from gatewayd.errors import UsageError
+
 NUMBERS = 100
 _NAMES_KEPT = 10_000
 
@@ -26,13 +28,13 @@ class Numbers:
 
     def take(self) -> int:
         """The next free number; the caller has looked at `free`."""
-        number = self._last
-        while True:
-            number = (number + 1) % NUMBERS
+        for step in range(1, NUMBERS + 1):
+            number = (self._last + step) % NUMBERS
             if number not in self._busy:
                 self._last = number
                 self._busy[number] = inf
                 return number
+        raise UsageError("no transaction number is free")
 
     def give_back(self, number: int) -> bool:
         """The result of `number` came; whether it was in use or rested."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta, timezone
 
@@ -34,6 +35,7 @@ class UcpOptions:
     mo: str = "read"  # read | literal: no coding, number or name is made out where no XSer tells
     smsc_time: bool = False  # an MO has the SMSC's time instead of ours
     zone: timezone | None = None  # utc-offset=+03:00: the SMSC's clock; None: that of this host
+    alert_first: bool = False  # an alert at once after the login, if there are alerts at all
     login_ton: str = "6"  # OTON, ONPI, VERS and OPID of the login
     login_npi: str = "5"
     login_version: str = "0100"
@@ -42,73 +44,56 @@ class UcpOptions:
     unknown: tuple[str, ...] = ()  # options that nobody understands
 
 
-_CHOICES = {
-    "long-numbers": ("refuse", "cut"),
-    "mcls": ("class", "binary"),
-    "more-messages": ("no", "yes"),
-    "ids": ("all", "asked"),
-    "mo": ("read", "literal"),
-    "smsc-time": ("no", "yes"),
-}
-_CODES = ("temporary", "throttling", "login-again", "refused")
-_DIGITS = {
-    "notification-pid": 4,
-    "international-prefix": 6,
-    "login-ton": 1,
-    "login-npi": 1,
-    "login-version": 4,
-    "login-opid": 2,
-}
 _LONGEST_ADDRESS = 16
 _MO_LISTS = 20
 
 
 def read(written: tuple[str, ...]) -> UcpOptions:
     """The options; those with an unknown name or a wrong value come back in `unknown`."""
-    options = UcpOptions()
+    found: dict[str, object] = {}
+    lists: list[str] = []
+    unknown: list[str] = []
     for each in written:
         name, _, value = each.partition("=")
-        found = _read(options, name, value)
-        options = found or replace(options, unknown=(*options.unknown, name))
-    return options
-
-
-def _read(options: UcpOptions, name: str, value: str) -> UcpOptions | None:
-    field = name.replace("-", "_")
-    if name in _CHOICES:
-        if value not in _CHOICES[name]:
-            return None
-        made: object = value == "yes" if value in ("no", "yes") else value
-    elif name in _CODES:
-        codes = [number(code.strip()) for code in value.split(",") if code.strip()]
-        if not all(0 <= code < 100 for code in codes):
-            return None
-        made = frozenset(codes)
-    elif name in _DIGITS:
-        if value and not (number(value) >= 0 and len(value) <= _DIGITS[name]):
-            return None
-        made = value
-    elif name == "notification-addr":
-        made = ucp.as_field(value)[:_LONGEST_ADDRESS]
-    elif name == "mo-list":
-        if len(options.mo_list) >= _MO_LISTS or not value:
-            return None
-        made = (*options.mo_list, ucp.as_field(value)[:_LONGEST_ADDRESS])
-    elif name == "notification-type":
-        made = number(value)
-        if not 0 <= made <= 7:
-            return None
-    elif name == "submit":
-        made = number(value)
-        if made not in (ucp.SUBMIT, ucp.TRANSFER, ucp.CALL_INPUT):
-            return None
-    elif name == "utc-offset":
-        field, made = "zone", _zone(value)
+        if name == "mo-list" and value and len(lists) < _MO_LISTS:
+            lists.append(ucp.as_field(value)[:_LONGEST_ADDRESS])
+            continue
+        reader = _READERS.get(name)
+        made = None if reader is None else reader(value)
         if made is None:
-            return None
-    else:
-        return None
-    return replace(options, **{field: made})  # type: ignore[arg-type]
+            unknown.append(name)
+        else:
+            found["zone" if name == "utc-offset" else name.replace("-", "_")] = made
+    options = UcpOptions(mo_list=tuple(lists), unknown=tuple(unknown))
+    return replace(options, **found)  # type: ignore[arg-type]
+
+
+def _choice(*choices: str) -> Callable[[str], str | None]:
+    return lambda value: value if value in choices else None
+
+
+def _yes_no(value: str) -> bool | None:
+    return {"yes": True, "no": False}.get(value)
+
+
+def _codes(value: str) -> frozenset[int] | None:
+    found = frozenset(number(code.strip()) for code in value.split(",") if code.strip())
+    return found if all(0 <= code < 100 for code in found) else None
+
+
+def _digits(longest: int) -> Callable[[str], str | None]:
+    def read(value: str) -> str | None:
+        return value if not value or (number(value) >= 0 and len(value) <= longest) else None
+
+    return read
+
+
+def _type(value: str) -> int | None:
+    return number(value) if 0 <= number(value) <= 7 else None
+
+
+def _operation(value: str) -> int | None:
+    return {"51": ucp.SUBMIT, "30": ucp.TRANSFER, "01": ucp.CALL_INPUT}.get(value)
 
 
 def _zone(value: str) -> timezone | None:
@@ -120,3 +105,28 @@ def _zone(value: str) -> timezone | None:
         return None
     offset = timedelta(hours=number(hours), minutes=number(minutes))
     return timezone(-offset if value[0] == "-" else offset)
+
+
+_READERS: dict[str, Callable[[str], object]] = {
+    "submit": _operation,
+    "temporary": _codes,
+    "throttling": _codes,
+    "login-again": _codes,
+    "refused": _codes,
+    "notification-pid": _digits(4),
+    "notification-addr": lambda value: ucp.as_field(value)[:_LONGEST_ADDRESS],
+    "notification-type": _type,
+    "international-prefix": _digits(5),
+    "long-numbers": _choice("refuse", "cut"),
+    "mcls": _choice("class", "binary"),
+    "more-messages": _yes_no,
+    "ids": _choice("all", "asked"),
+    "mo": _choice("read", "literal"),
+    "smsc-time": _yes_no,
+    "utc-offset": _zone,
+    "alert-first": _yes_no,
+    "login-ton": _digits(1),
+    "login-npi": _digits(1),
+    "login-version": _digits(4),
+    "login-opid": _digits(2),
+}

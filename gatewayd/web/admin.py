@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from gatewayd.config.model import HttpConfig
@@ -24,10 +25,14 @@ from gatewayd.web.status import (
 )
 from gatewayd.web.users import AddressRules
 
+T = TypeVar("T")
+
 LONGEST_DENIAL: Final = 10.0  # seconds
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _UUID_LENGTH = 36
 _GOING_DOWN = "going down"
+_READS: Final = frozenset({"status", "store-status"})
+_NOT_BY_GET: Final = "This changes something: POST it, or give the password in an X-Password header"
 _TOO_LATE = "Avalanche has already started, too late to save the sheeps"
 
 # in the order in which the list of commands names them
@@ -58,7 +63,7 @@ class Control(Protocol):
 
     def snapshot(self) -> Snapshot: ...
 
-    def store_status(self) -> Sequence[StoredMessage]: ...
+    def store_status(self) -> Sequence[StoredMessage] | Deferred[Sequence[StoredMessage]]: ...
 
     def suspend(self) -> None: ...
 
@@ -84,7 +89,7 @@ class Control(Protocol):
 
     def reload_lists(self) -> bool: ...
 
-    def remove_message(self, uuid: str) -> bool: ...
+    def remove_message(self, uuid: str) -> bool | Deferred[bool]: ...
 
 
 class Admin:
@@ -112,6 +117,7 @@ class Admin:
         self._rules = AddressRules(
             config.admin_allow_ip, config.admin_deny_ip, only_allowed=config.strict
         )
+        self._by_get = config.admin_by_get
         self._denials = 0
         self._banner = banner()
 
@@ -129,21 +135,47 @@ class Admin:
         command, page = _command_of(request)
         if command not in _COMMANDS:
             end = page.line_end
-            text = f"Unknown command `{page.quote(request.path)}'.{end}Possible commands are:{end}"
-            self._reply(request, page, text + "".join(f"{name}{end}" for name in _COMMANDS))
+            unknown = f"Unknown command `{page.quote(request.path)}'.{end}Possible commands are:{end}"
+            self._reply(request, page, unknown + "".join(f"{name}{end}" for name in _COMMANDS))
             return
         fields = decode_query(request.query)
+        header = request.headers.get("x-password")
+        if header is not None:
+            fields["password"] = header.encode("latin-1")
         if not self._may(command, fields):
             self._deny(request, page)
             return
         self._denials = 0
+        if (
+            command not in _READS
+            and header is None
+            and request.method != "POST"
+            and not self._by_get
+        ):
+            self._reply(request, page, _NOT_BY_GET, 405, (("Allow", "POST"),))
+            return
         after: list[Callable[[], None]] = []
-        self._reply(request, page, self._run(command, fields, page, after))
+        text = self._run(command, fields, page, after)
+        if isinstance(text, Deferred):
+            text.addCallbacks(
+                lambda found: self._reply(request, page, found),
+                lambda failure: self._reply(request, page, failure.getErrorMessage(), 503),
+            )
+        else:
+            self._reply(request, page, text)
         for action in after:
             action()
 
-    def _reply(self, request: Request, page: Page, text: str) -> None:
-        request.reply(Answer(200, page.wrap(text), (("Content-Type", page.value),)))
+    def _reply(
+        self,
+        request: Request,
+        page: Page,
+        text: str,
+        status: int = 200,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        if request.pending:  # the caller may have gone while the store was read
+            request.reply(Answer(status, page.wrap(text), (("Content-Type", page.value), *headers)))
 
     def _deny(self, request: Request, page: Page) -> None:
         delay = min(float(self._denials), LONGEST_DENIAL)
@@ -165,7 +197,7 @@ class Admin:
 
     def _may(self, command: str, fields: dict[str, bytes]) -> bool:
         password = fields.get("password")
-        if command in ("status", "store-status"):
+        if command in _READS:
             if not self._status_password:
                 return True
             if password is None:
@@ -181,14 +213,14 @@ class Admin:
 
     def _run(
         self, command: str, fields: dict[str, bytes], page: Page, after: list[Callable[[], None]]
-    ) -> str:
+    ) -> str | Deferred[str]:
         """Do what the command says; what must wait for the answer to be on its way is `after`."""
         control = self._control
         snapshot = control.snapshot()
         if command == "status":
             return render_status(snapshot, page, self._banner)
         if command == "store-status":
-            return render_store(control.store_status(), page)
+            return _then(control.store_status(), lambda messages: render_store(messages, page))
         if command == "log-level":
             return self._log_level(fields)
         if command == "shutdown":
@@ -257,16 +289,24 @@ class Admin:
             return f"SMSC `{page.quote(smsc)}' {done}"
         return f"Could not {failed} smsc-id `{page.quote(smsc)}'"
 
-    def _remove_message(self, fields: dict[str, bytes], page: Page) -> str:
+    def _remove_message(self, fields: dict[str, bytes], page: Page) -> str | Deferred[str]:
         given = fields.get("id")
         if given is None:
             return "Message id not given"
         if len(given) != _UUID_LENGTH:
             return f"Message id should be {_UUID_LENGTH} characters long"
         uuid = given.decode("latin-1")
-        if self._control.remove_message(uuid):
-            return f"Message id `{page.quote(uuid)}' removed"
-        return f"Could not remove message id `{page.quote(uuid)}'"
+        shown = f"message id `{page.quote(uuid)}'"
+
+        def told(removed: bool) -> str:
+            return f"M{shown[1:]} removed" if removed else f"Could not remove {shown}"
+
+        return _then(self._control.remove_message(uuid), told)
+
+
+def _then(found: T | Deferred[T], tell: Callable[[T], str]) -> str | Deferred[str]:
+    """What `tell` says of what was found, at once or when it is there."""
+    return found.addCallback(tell) if isinstance(found, Deferred) else tell(found)
 
 
 def _command_of(request: Request) -> tuple[str, Page]:

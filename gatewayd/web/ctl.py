@@ -37,7 +37,7 @@ class Desk(Protocol):
     def queues(self) -> Deferred[Result]: ...
 
     def message(self, uuid: str) -> Deferred[Result | None]:
-        """None: nothing is kept of it."""
+        """By UUID, or as "<SMSC id>/<the SMSC's message id>". None: nothing is kept of it."""
 
     def dead(self, after: str, limit: int) -> Deferred[Result]:
         """A page of dead letters, those behind the id `after`."""

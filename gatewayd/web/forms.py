@@ -1,4 +1,4 @@
-"""The three forms of a sendsms POST, turned into the fields that a GET would have."""
+"""Kannel's three forms of a sendsms POST, turned into the fields that a GET would have."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from xml.parsers import expat
 
 from gatewayd.web.arguments import unescape
 from gatewayd.web.intake import Request
+from gatewayd.web.payload import content_type
 
 _HEADER_FIELDS: Final = {
     f"x-kannel-{name}": name
@@ -68,7 +69,7 @@ class Posted:
 
 def read_post(request: Request) -> Posted | None:
     """What the POST asks for; None when its Content-Type is none that sendsms knows."""
-    kind, charset = _content_type(request.headers.get("content-type", ""))
+    kind, charset = content_type(request.headers.get("content-type", ""))
     if kind == "text/xml":
         return Posted(_read_xml(request.body), 0)
     if kind not in ("", "text/plain", "text/html", "application/octet-stream"):
@@ -77,18 +78,8 @@ def read_post(request: Request) -> Posted | None:
     fields["text"] = request.body
     octets = kind in ("", "application/octet-stream")
     if not octets:
-        fields["charset"] = charset or b"ISO-8859-1"  # RFC 2616, 3.7.1
+        fields["charset"] = charset.encode("latin-1") or b"ISO-8859-1"  # RFC 2616, 3.7.1
     return Posted(fields, 1 if octets else 0, unsupported=kind == "text/html")
-
-
-def _content_type(value: str) -> tuple[str, bytes]:
-    kind, *parameters = value.split(";")
-    charset = b""
-    for parameter in parameters:
-        name, _, given = parameter.partition("=")
-        if name.strip().lower() == "charset":
-            charset = given.strip().strip("\"'").encode("latin-1")
-    return kind.strip().lower(), charset
 
 
 def _read_headers(headers: dict[str, str]) -> dict[str, bytes]:
@@ -98,11 +89,11 @@ def _read_headers(headers: dict[str, str]) -> dict[str, bytes]:
         if value is not None:
             fields[name] = value.strip().encode("latin-1")
     if udh := headers.get("x-kannel-udh"):
-        fields["udh"] = _binary(udh.strip().encode("latin-1"))
+        fields["udh"] = octets_of(udh.strip().encode("latin-1"))
     return fields
 
 
-def _binary(value: bytes) -> bytes:
+def octets_of(value: bytes) -> bytes:
     """Octets written as hex or percent-encoded."""
     try:
         return bytes.fromhex(value.decode("ascii"))
@@ -158,7 +149,7 @@ def _read_xml(body: bytes) -> dict[str, bytes]:
         elif place == "ud":
             fields["text"] = unescape(value)
         elif place == "udh":
-            fields["udh"] = _binary(value)
+            fields["udh"] = octets_of(value)
         elif place in _XML_FIELDS:
             fields.setdefault(_XML_FIELDS[place], value)
     if receivers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from http import HTTPStatus
 from typing import Final, cast
 from urllib.parse import quote_from_bytes
@@ -51,7 +51,7 @@ __all__ = [
 ]
 
 _METHODS = frozenset({"GET", "HEAD", "POST"})
-_BEGINNINGS = (b"GET ", b"POST ", b"HEAD ")
+_BEGINNINGS = (b"GET ", b"POST ", b"HEAD ", b"PUT ")
 _NOT_URL = bytes(range(0x80))
 _LARGEST_SWEEP = 1.0  # seconds between two looks at the timeouts
 
@@ -211,7 +211,7 @@ class Connection(Protocol):
 
     def on_headers_complete(self) -> None:
         self._head = self._line = False
-        if self._parser.get_method() == b"POST":
+        if self._parser.get_method() in (b"POST", b"PUT"):
             for name, value in self._raw:
                 if name.lower() == b"expect" and value.lower() == b"100-continue":
                     self._continue()
@@ -231,11 +231,13 @@ class Connection(Protocol):
         parser = self._parser
         version = parser.get_http_version()
         method = parser.get_method().decode("latin-1")
-        if method not in _METHODS or version not in ("1.1", "1.0"):
+        if version not in ("1.1", "1.0"):
             raise _Refused
         if version == "1.0" and any(n.lower() == b"transfer-encoding" for n, _ in self._raw):
             raise _Refused  # HTTP/1.0 has no such thing: the framing would be a guess
         request = Request(self, method, self._target, version)
+        if method not in _METHODS and (method != "PUT" or request.path not in self._intake.puts):
+            raise _Refused
         request.raw = self._raw
         if self._body:
             request.body = b"".join(self._body)
@@ -390,6 +392,7 @@ class Intake(Factory):
     """Makes a `Connection` per caller, finds the handler by path, and keeps the limits.
 
     `routes` maps a path, exactly and with its case, to its handler; `default` takes the others.
+    A PUT is refused except on the paths in `puts`.
     The counters are for metrics: `answered` by (path of a route or "", status), `unheard` answers
     whose caller had gone, requests refused as malformed or too long, connections refused by the
     limits, connections closed for want of activity, and failures of handlers.
@@ -406,8 +409,10 @@ class Intake(Factory):
         default: Handler = unknown_request,
         wall: Callable[[], float] = time.time,
         max_per_address: int = 0,
+        puts: Collection[str] = (),
     ) -> None:
         self.routes = dict(routes)
+        self.puts = frozenset(puts)
         self.default = default
         self.clock = clock
         self.max_line = config.max_line

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from gatewayd.access import AccessLog
 from gatewayd.config.model import Config, UserConfig
 from gatewayd.model import Acceptance, Order, Verdict
 from gatewayd.sms import charsets
 from gatewayd.web.arguments import decode_query, read_integer
-from gatewayd.web.forms import Posted, read_post
+from gatewayd.web.forms import Posted, octets_of, read_post
 from gatewayd.web.intake import KANNEL_HEADERS, Answer, Request
 from gatewayd.web.lists import NumberCheck
+from gatewayd.web.once import Once
+from gatewayd.web.payload import FORM, JSON, Unreadable, content_type, read_json
 from gatewayd.web.users import Users
 
 _LONGEST_UDH = 140
@@ -66,7 +69,7 @@ BAD_TYPE: Final = _answer(400, "Invalid content-type")
 UNSUPPORTED: Final = _answer(415, "Unsupported content-type, rejected")
 
 
-class _Refused(Exception):
+class Refused(Exception):
     """A check failed; `answer` says which."""
 
     def __init__(self, answer: Answer) -> None:
@@ -95,7 +98,10 @@ class SendSms:
         config: Config,
         accept: Callable[[Order, Callable[[Acceptance], None]], None],
         wall: Callable[[], float],
+        access: AccessLog | None = None,
     ) -> None:
+        self._access = access
+        self._asking: UserConfig | None = None  # whose request is being checked
         self._config = config
         self._accept = accept
         self._wall = wall
@@ -105,7 +111,9 @@ class SendSms:
         self._global_sender = http.global_sender
         self._most_receivers = config.limits.receivers
         self._characters = http.receiver_characters.encode()
-        self._users = Users(config.users, only_allowed=http.strict)
+        self._json = http.json_posts
+        self._once = Once(config)
+        self.users = Users(config.users, only_allowed=http.strict)
         busy: tuple[tuple[str, str], ...] = KANNEL_HEADERS
         if http.retry_after:
             busy += (("Retry-After", str(http.retry_after)),)
@@ -133,15 +141,28 @@ class SendSms:
     def __call__(self, request: Request) -> None:
         """Check the request and hand its order over; the answer follows when it is decided."""
         try:
-            order, denied = (
-                self._take_post(request) if request.method == "POST" else self._take_get(request)
-            )
-        except _Refused as refused:
+            order, denied = self._take(request)
+        except Refused as refused:
+            if self._access is not None and self._asking is not None:
+                self._access.refused_request(refused.answer.body.decode())
             request.reply(refused.answer)
             return
-        self._accept(order, partial(self._decided, request, denied))
+        if self._access is not None and self._asking is not None:
+            self._access.asked(self._asking.username, request.peer, order)
+        self._once.mark(order, request.raw)
+        self._accept(order, partial(self.decided, request, denied))
 
-    def _decided(self, request: Request, denied: list[str], acceptance: Acceptance) -> None:
+    def note(self, user: UserConfig, peer: str, order: Order) -> None:
+        """Write down what `user` asks for at another door."""
+        if self._access is not None:
+            self._access.asked(user.username, peer, order)
+
+    def _take(self, request: Request) -> tuple[Order, list[str]]:
+        self._asking = None
+        return self._take_post(request) if request.method == "POST" else self._take_get(request)
+
+    def decided(self, request: Request, denied: list[str], acceptance: Acceptance) -> None:
+        """Answer a request whose order was decided."""
         verdict = acceptance.verdict
         if self._immediate and verdict not in (Verdict.OVERLOADED, Verdict.TOO_LONG):
             # this answer was promised before anybody looked for a way to the SMSC
@@ -157,64 +178,82 @@ class SendSms:
     # -- forms
 
     def _take_get(self, request: Request) -> tuple[Order, list[str]]:
-        fields = decode_query(request.query)
-        user = self._authorize(fields, request.peer)
+        return self._take_fields(decode_query(request.query), request.peer)
+
+    def _take_fields(self, fields: dict[str, bytes], peer: str) -> tuple[Order, list[str]]:
+        user = self._authorize(fields, peer)
         to = fields.get("to")
         if to is None:
-            raise _Refused(NO_RECEIVER)
+            raise Refused(NO_RECEIVER)
         if not to:
-            raise _Refused(EMPTY_RECEIVER)
-        return self._check(user, fields, to, 0)
+            raise Refused(EMPTY_RECEIVER)
+        return self.compose(user, fields, to)
 
     def _take_post(self, request: Request) -> tuple[Order, list[str]]:
         posted: Posted | None = read_post(request)
         if posted is None:
-            raise _Refused(BAD_TYPE)
+            return self._take_extension(request)
         fields = posted.fields
         user = self._authorize(fields, request.peer)
         to = fields.get("to")
         if to is None:
-            raise _Refused(NO_RECEIVERS)
+            raise Refused(NO_RECEIVERS)
         if not to:
-            raise _Refused(EMPTY_RECEIVER)
+            raise Refused(EMPTY_RECEIVER)
         if posted.unsupported:
-            raise _Refused(UNSUPPORTED)
-        return self._check(user, fields, to, posted.coding)
+            raise Refused(UNSUPPORTED)
+        return self.compose(user, fields, to, posted.coding)
+
+    def _take_extension(self, request: Request) -> tuple[Order, list[str]]:
+        """A form or JSON with the fields of a GET; what it lacks may stand in the query."""
+        kind, _ = content_type(request.headers.get("content-type", ""))
+        if kind == FORM:
+            fields = decode_query(request.body)
+        elif kind == JSON and self._json:
+            try:
+                fields = read_json(request.body)
+            except Unreadable as error:
+                raise Refused(_answer(400, str(error))) from None
+            # JSON is text: octets are written in hex there, and no charset need be told
+            if "udh" in fields:
+                fields["udh"] = octets_of(fields["udh"])
+            if fields.get("coding") == b"2":
+                fields.setdefault("charset", b"UTF-8")
+        else:
+            raise Refused(BAD_TYPE)
+        fields = {**decode_query(request.query), **fields}
+        if "username" not in fields and "user" not in fields:
+            raise Refused(BAD_TYPE)  # not meant as our extension, so it is what it is for Kannel
+        return self._take_fields(fields, request.peer)
 
     def _authorize(self, fields: dict[str, bytes], peer: str) -> UserConfig:
-        username = fields.get("username")
-        if username is None:
-            username = fields.get("user")
-        password = fields.get("password")
-        if password is None:
-            password = fields.get("pass")
-        if username is None or password is None:
-            raise _Refused(UNAUTHORIZED)
-        user = self._users.find(username, password, peer)
+        user = self.users.find_by_fields(fields, peer)
         if user is None:
-            raise _Refused(UNAUTHORIZED)
+            raise Refused(UNAUTHORIZED)
         return user
 
     # -- checks, in Kannel's order
 
-    def _check(
-        self, user: UserConfig, fields: dict[str, bytes], to: bytes, default_coding: int
+    def compose(
+        self, user: UserConfig, fields: dict[str, bytes], to: bytes, default_coding: int = 0
     ) -> tuple[Order, list[str]]:
+        """What a known user asks for, and the receivers it was denied. Raises Refused."""
+        self._asking = user
         caller = self._callers[id(user)]
         udh = fields.get("udh", b"")
         if udh:
             if len(udh) != udh[0] + 1:
-                raise _Refused(_misformed("UDH"))
+                raise Refused(_misformed("UDH"))
             if len(udh) > _LONGEST_UDH:
-                raise _Refused(LONG_UDH)
+                raise Refused(LONG_UDH)
         receivers, denied = self._receivers(caller, to)
-        source = self._source(user, fields)
+        source = self.source_of(user, fields)
         order = Order(
             user=caller.name,
             receivers=receivers,
             source=source,
             udh=udh,
-            account=self._account(fields),
+            account=self.account_of(fields),
             dlr_url=self._dlr_url(user, fields),
             options=user.text,
             channel=user.channel,
@@ -226,23 +265,26 @@ class SendSms:
             coding = 1 if udh else default_coding
         order.coding = coding
         if "binfo" in fields:
-            order.binfo = self._text("BInfo", fields["binfo"])
+            order.binfo = self.text_of("BInfo", fields["binfo"])
         if "meta-data" in fields:
-            order.meta = self._text("Meta-Data", fields["meta-data"])
+            order.meta = self.text_of("Meta-Data", fields["meta-data"])
         self._body_into(order, fields, coding)
-        if user.forced_smsc is not None:
-            order.smsc = user.forced_smsc
-        elif "smsc" in fields:
-            order.smsc = self._text("SMSC", fields["smsc"])
-        else:
-            order.smsc = user.default_smsc
+        order.smsc = self.smsc_of(user, fields)
         return order, denied
+
+    def smsc_of(self, user: UserConfig, fields: dict[str, bytes]) -> str | None:
+        """The tag of the user's message. Raises Refused."""
+        if user.forced_smsc is not None:
+            return user.forced_smsc
+        if "smsc" in fields:
+            return self.text_of("SMSC", fields["smsc"])
+        return user.default_smsc
 
     def _receivers(self, caller: _Caller, to: bytes) -> tuple[list[str], list[str]]:
         """Who may get it, each once, and who may not."""
         numbers = to.split(None, self._most_receivers)
         if len(numbers) > self._most_receivers:
-            raise _Refused(TOO_MANY)
+            raise Refused(TOO_MANY)
         characters, user_numbers, all_numbers = self._characters, caller.numbers, self._numbers
         allowed: list[str] = []
         denied: list[str] = []
@@ -259,30 +301,32 @@ class SendSms:
             elif number not in allowed:
                 allowed.append(number)
         if not allowed:
-            raise _Refused(DENIED)
+            raise Refused(DENIED)
         return allowed, denied
 
-    def _source(self, user: UserConfig, fields: dict[str, bytes]) -> str:
+    def source_of(self, user: UserConfig, fields: dict[str, bytes]) -> str:
+        """The sender of the user's message. Raises Refused."""
         if user.faked_sender:
             return user.faked_sender
         given = fields.get("from")
         if given:
-            source = self._text("Sender", given)
+            source = self.text_of("Sender", given)
             if self._strict and len(given) > _LONGEST_ADDRESS + 1:
-                raise _Refused(_misformed("Sender"))
+                raise Refused(_misformed("Sender"))
             return source
         source = user.default_sender or self._global_sender
         if not source:
-            raise _Refused(NO_SENDER)
+            raise Refused(NO_SENDER)
         return source
 
-    def _account(self, fields: dict[str, bytes]) -> str:
+    def account_of(self, fields: dict[str, bytes]) -> str:
+        """Whom the caller bills. Raises Refused."""
         account = fields.get("account")
         if not account:
             return ""
         if len(account) > _LONGEST_ACCOUNT or account.translate(None, b"[]\n\r") != account:
-            raise _Refused(BAD_ACCOUNT)
-        return self._text("Account", account)
+            raise Refused(BAD_ACCOUNT)
+        return self.text_of("Account", account)
 
     def _dlr_url(self, user: UserConfig, fields: dict[str, bytes]) -> str:
         url = fields.get("dlr-url")
@@ -297,19 +341,19 @@ class SendSms:
             or b"\n" in url
             or b"\0" in url
         ):
-            raise _Refused(_misformed("DLR-URL"))
-        return self._text("DLR-URL", url)
+            raise Refused(_misformed("DLR-URL"))
+        return self.text_of("DLR-URL", url)
 
-    def _text(self, field: str, value: bytes) -> str:
+    def text_of(self, field: str, value: bytes) -> str:
         """A field that is text. Kannel hands octets on whatever they are; `strict` refuses some."""
         try:
             text = value.decode()
         except UnicodeDecodeError:
             if self._strict:
-                raise _Refused(_misformed(field)) from None
+                raise Refused(_misformed(field)) from None
             return value.decode("latin-1")
         if self._strict and not text.isprintable() and any(c < " " or c == "\x7f" for c in text):
-            raise _Refused(_misformed(field))
+            raise Refused(_misformed(field))
         return text
 
     def _numbers_into(self, order: Order, fields: dict[str, bytes]) -> int:
@@ -325,7 +369,7 @@ class SendSms:
             if number is None:
                 continue
             if not low <= number <= high:
-                raise _Refused(_misformed(label))
+                raise Refused(_misformed(label))
             read[name] = number
         get = read.get
         order.dlr_mask = max(get("dlr-mask", 0), 0)
@@ -356,20 +400,20 @@ class SendSms:
             try:
                 text = self._recode(text, order.charset, "UTF-16BE" if coding else "UTF-8")
             except charsets.UnknownCharset:
-                raise _Refused(BAD_TEXT) from None
+                raise Refused(BAD_TEXT) from None
         if coding == 2:
             if self._strict and len(text) % 2:
-                raise _Refused(BAD_TEXT)
+                raise Refused(BAD_TEXT)
             order.data = text
             return
         try:
             order.text = text.decode()
         except UnicodeDecodeError:
             if self._strict:
-                raise _Refused(BAD_TEXT) from None
+                raise Refused(BAD_TEXT) from None
             order.text = charsets.decode_utf8_cut(text)
 
     def _recode(self, text: bytes, charset: str, target: str) -> bytes:
         if self._strict and "\ufffd" in charsets.decode(text, charset):
-            raise _Refused(BAD_TEXT)
+            raise Refused(BAD_TEXT)
         return charsets.recode(text, charset, target)

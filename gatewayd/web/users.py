@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from gatewayd.config.model import UserConfig
@@ -83,6 +83,29 @@ class Users:
             rules = AddressRules(user.allow_ip, user.deny_ip, only_allowed=only_allowed)
             entry = (user, user.password.reveal().encode(), rules)
             self._users.setdefault(user.username.encode(), entry)
+
+    def find_by_fields(self, fields: Mapping[str, bytes], address: str) -> UserConfig | None:
+        """The user that username and password name, or user and pass."""
+        username = fields.get("username")
+        if username is None:
+            username = fields.get("user")
+        password = fields.get("password")
+        if password is None:
+            password = fields.get("pass")
+        if username is None or password is None:
+            return None
+        return self.find(username, password, address)
+
+    def find_by_password(self, password: bytes, address: str) -> UserConfig | None:
+        """The first user with this password, for callers that can send one word only.
+
+        All passwords are compared, so that the time tells nothing.
+        """
+        found: UserConfig | None = None
+        for user, wanted, rules in self._users.values():
+            if hmac.compare_digest(password, wanted) and found is None and wanted:
+                found = user if rules.admit(address) else None
+        return found
 
     def find(self, username: bytes, password: bytes, address: str) -> UserConfig | None:
         """The user, or None when name, password or address is wrong.

@@ -260,10 +260,11 @@ def test_emi_and_cimd2_keep_what_they_share_with_smpp(tmp_path: Path) -> None:
     cimd2 = emi.split("keepalive")[0].replace("emi", "cimd2") + "sender-prefix = 99\n"
     one, two = read(tmp_path, CORE, SMSBOX, emi, cimd2).smscs
     assert (one.protocol, one.hosts, one.window) == ("ucp", ("smsc.example", "other"), 1)
-    assert one.options == ("notification-pid=0539", "notification-addr=999")
+    assert one.options[-2:] == ("notification-pid=0539", "notification-addr=999")
+    assert {"temporary=", "mo=literal"} < set(one.options)
     assert one.status_name == "EMI2:other:2776:user"
     assert (one.smpp.system_id, one.smpp.password.reveal()) == ("user", "word")
-    assert (one.smpp.enquire_interval, one.smpp.inactivity) == (10.0, 20.0)
+    assert (one.smpp.enquire_interval, one.smpp.inactivity) == (11.0, 20.0)
     assert (one.smpp.response_timeout, one.smpp.on_timeout) == (30.0, "reconnect")
     assert one.smpp.my_number == "4321"
     assert (two.protocol, two.window, two.smpp.my_number) == ("cimd2", 1, "99")

@@ -75,6 +75,7 @@ def test_the_annotated_example_shows_the_defaults(annotated: Config) -> None:
         default=True,
         smscs=("operator",),
         reports=ReportPolicy(1.0, True),
+        idempotent=True,
     )
 
 

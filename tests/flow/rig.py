@@ -73,8 +73,14 @@ class Disk:
     def rows(self, queue: Queue | None = None, *states: State) -> list[Item]:
         found: list[Item] = []
         for each in Queue if queue is None else (queue,):
-            found += result(self.store.browse(each, None, states or tuple(State), 0, 1_000_000))
+            page = self.store.browse(each, None, states or tuple(State), 0, 1_000_000)
+            rows: Sequence[Item] = result(page)
+            found += rows
         return found
+
+
+def new_clock() -> Clock:
+    return Clock()
 
 
 def result(deferred: Deferred[T]) -> T:
@@ -118,6 +124,9 @@ class FakePort:
             self.waiting.append(segment)
             self.most = max(self.most, len(self.waiting))
         return event
+
+    def wake(self) -> None:
+        pass
 
     def flush(self) -> None:
         """Nothing is gathered."""
@@ -178,7 +187,7 @@ class Rig:
     ) -> None:
         self.config = config
         self.disk = disk or Disk()
-        self.clock = clock or Clock()
+        self.clock = clock or new_clock()
         self.web = Web()
         self.heard: list[tuple[str, int]] = []  # what the SMSC was answered: outcome and ticket
         self._ticket = 0
@@ -275,11 +284,12 @@ class Rig:
 
     def _claimer(self, queue: Queue) -> Callable[[str, int, tuple[int, int]], None]:
         def claim(name: str, limit: int, after: tuple[int, int]) -> None:
-            holder: Any = {
-                Queue.MT: lambda: self.lanes[name],
-                Queue.MO: lambda: self.calls.box(name),
-                Queue.DLR: lambda: self.reports.box(name),
-            }[queue]()
+            owners: dict[Queue, Callable[[str], Any]] = {
+                Queue.MT: lambda lane: self.lanes[lane],
+                Queue.MO: self.calls.box,
+                Queue.DLR: self.reports.box,
+            }
+            holder = owners[queue](name)
 
             def filled(rows: Sequence[Item]) -> None:
                 holder.fill(rows, limit, self.clock.seconds(), self.wall())
@@ -292,6 +302,7 @@ class Rig:
     def _recover(self) -> None:
         """What the store holds, read anew: as after a crash."""
         now, wall = self.clock.seconds(), self.wall()
+        self.mt.seen.recovered(self.disk.rows(Queue.SEEN))
         for depth in result(self.disk.store.depths()):
             heads = result(
                 self.disk.store.claim(
@@ -301,9 +312,7 @@ class Rig:
             if depth.queue == Queue.MT:
                 self.lanes[depth.lane].recovered(heads, depth.waiting, now, wall)
             elif depth.queue == Queue.MO:
-                box = self.calls.box(depth.lane)
-                assert box is not None
-                box.lane.recovered(heads, depth.waiting, now, wall)
+                assert self.calls.recovered(depth.lane, heads, depth.waiting, now, wall)
             elif depth.queue == Queue.DLR:
                 self.reports.recovered(depth.lane, heads, depth.waiting, now, wall)
             elif depth.queue == Queue.PART:
@@ -312,7 +321,7 @@ class Rig:
 
     def again(self, config: Config | None = None) -> Rig:
         """The process is killed here and starts again on the same store."""
-        clock = Clock()
+        clock = new_clock()
         clock.rightNow = self.clock.rightNow
         highest = max((row.key for row in self.disk.rows()), default=0)
         self.disk.recovery = self.disk.recovery._replace(last_key=highest + 10_000)
@@ -326,7 +335,7 @@ class Rig:
 
     # -- what happens ----------------------------------------------------------------------------
 
-    def turn(self, seconds: float = 0.05, steps: int = 1) -> None:
+    def turn(self, seconds: float = 0.05, steps: int = 5) -> None:
         """Let time pass, and what is gathered be committed."""
         for _ in range(steps):
             self.clock.advance(seconds / steps)

@@ -387,6 +387,7 @@ def test_a_receipt_tells_all_that_the_report_needs() -> None:
         meta="?smpp?dlr_err=%03%00*&",
         source="+5582999000111",
         destination="28282",
+        account="user1",
     )
 
 

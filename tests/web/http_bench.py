@@ -129,7 +129,7 @@ class Gateway:
 
 
 TESTER = UserConfig("tester", Secret("foobar"))
-KANNEL = HttpConfig(strict=False, retry_after=0)
+KANNEL = HttpConfig(strict=False, retry_after=0, json_posts=False)
 
 
 def kannel(**user: object) -> Config:
