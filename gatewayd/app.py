@@ -41,6 +41,7 @@ from gatewayd.flow.reports import ReportBoxes
 from gatewayd.flow.router import LaneState, Router
 from gatewayd.flow.services import Services
 from gatewayd.metrics import Histogram, Metrics
+from gatewayd.net import vpn
 from gatewayd.net.bind import Answer, BindService
 from gatewayd.net.connect import Connector
 from gatewayd.net.http_client import HttpClient
@@ -112,6 +113,7 @@ class Gateway(Service):
         self._stopping: Deferred[None] | None = None
         self.loop_lag = 0.0
         self._expected = 0.0
+        vpn.check(config)
         self.store = SqliteStore(
             store_path(config, environ),
             reactor.callFromThread,
@@ -213,6 +215,7 @@ class Gateway(Service):
         self.binds: list[BindService] = []
         self.latency: dict[str, Histogram] = {}
         self._ports: dict[BindService, tuple[MtLane, PortState]] = {}
+        self.vpn = vpn.VpnWatcher(config.smscs, reactor, wall, self._path_changed, self._peers)
         connector = Connector(reactor)
         for smsc in config.smscs:
             lane = self.lanes[smsc.name]
@@ -378,6 +381,16 @@ class Gateway(Service):
             lambda failure: self.log.failure("Reading a lane failed", failure)
         )
 
+    # -- what the tunnels tell (net.vpn) ---------------------------------------------------------
+
+    def _path_changed(self, smsc: str, path: vpn.Path) -> None:
+        for bind in self.binds:
+            if bind.smsc.name == smsc:
+                bind.path_changed(path)
+
+    def _peers(self, smsc: str) -> list[str]:
+        return [bind.peer for bind in self.binds if bind.peer and bind.smsc.name == smsc]
+
     # -- what binds tell (net.bind.Listener) -----------------------------------------------------
 
     def events(self, bind: BindService, events: Sequence[Event], answer: Answer) -> None:
@@ -402,6 +415,7 @@ class Gateway(Service):
 
     def startService(self) -> None:
         Service.startService(self)
+        self.vpn.startService()
         for bind in self.binds:
             bind.startService()
         for lane in self.lanes.values():
@@ -529,6 +543,7 @@ class Gateway(Service):
         for bind in self.binds:
             bind.abort()
         await self._within(drained, ABORTED)
+        self.vpn.stopService()
         self.calls.stop()
         self.reports.stop()
         await self._within(self.journal.settled(), 5.0)

@@ -22,10 +22,12 @@ from gatewayd.flow.pump import MtLane
 from gatewayd.metrics import Scrape
 from gatewayd.model import Acceptance, Mo, Order, Report, Segment, Verdict
 from gatewayd.net.bind import BindService
+from gatewayd.net.vpn import Down, Tunnel, Up
 from gatewayd.sms.alphabets import decode_gsm
 from gatewayd.store.contract import Queue, State, Work
 from gatewayd.web.status import (
     BindEntry,
+    PathEntry,
     LoadMeter,
     SmscEntry,
     Snapshot,
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 
 log = Logger()
 
-RESTART_PAUSE = 2.0  # seconds in which callers can see that we are going down
+RESTART_PAUSE = 5.0  # seconds in which callers can see that we are going down
 SHOWN = 1000  # rows of each queue on a store-status page
 WAITING = (State.WAITING, State.CLAIMED)
 STATES = ("online", "connecting", "re-connecting", "disconnected", "dead")
@@ -90,6 +92,9 @@ class Control:
                 self._held.append((order, reply))
             else:
                 reply(Acceptance(Verdict.OVERLOADED, reason="suspended"))
+            return
+        if self.state == "going down":  # not lost: whoever asks again meets the next gateway
+            reply(Acceptance(Verdict.OVERLOADED, reason="going down"))
             return
         self._gateway.mt.accept(order, reply)
 
@@ -337,6 +342,7 @@ class Control:
                 BindEntry(bind.name, bind.bound, "" if bind.bound else bind.reason)
                 for bind in gateway.binds
             ),
+            paths=tuple(map(_path_entry, gateway.vpn.tunnels.values())),
             problem="the store fails" if gateway.journal.failing else "",
         )
 
@@ -374,6 +380,10 @@ class Control:
         put("gatewayd_loop_lag_seconds", gateway.loop_lag)
         for lane in gateway.lanes.values():
             self._fill_lane(scrape, lane)
+        for tunnel in gateway.vpn.tunnels.values():
+            put("gatewayd_vpn_up", float(tunnel.up), tunnel.name)
+            put("gatewayd_vpn_changes", tunnel.changes, tunnel.name)
+            put("gatewayd_vpn_last_change_time_seconds", tunnel.changed_at, tunnel.name)
         mt, mo, dlr = gateway.mt, gateway.mo, gateway.dlr
         for result, value in (
             ("accepted", mt.accepted),
@@ -463,6 +473,19 @@ class Control:
             else:  # a host from a dlr-url: no label from traffic
                 others += len(reports)
         put("gatewayd_queue_messages", others, "dlr", "other")
+
+
+def _path_entry(tunnel: Tunnel) -> PathEntry:
+    path = tunnel.path
+    return PathEntry(
+        tunnel.name,
+        tunnel.device,
+        isinstance(path, Up),
+        address=path.address if isinstance(path, Up) else "",
+        reason=path.reason if isinstance(path, Down) else "",
+        since=tunnel.changed_at,
+        changes=tunnel.changes,
+    )
 
 
 def _traffic(meter: LoadMeter, now: float) -> Traffic:

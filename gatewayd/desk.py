@@ -83,6 +83,7 @@ class Desk:
                 for smsc in snapshot.smscs
             ],
             "binds": [asdict(bind) for bind in snapshot.binds],
+            "paths": [asdict(path) for path in snapshot.paths],
         }
 
     def queues(self) -> Deferred[Result]:

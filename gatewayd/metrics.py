@@ -41,6 +41,13 @@ SERIES: dict[str, Series] = {
     ),
     "gatewayd_bind_connects": Series("counter", "Attempts to connect", ("smsc", "bind")),
     "gatewayd_bind_losses": Series("counter", "Bound links that ended", ("smsc", "bind")),
+    "gatewayd_vpn_up": Series(
+        "gauge", "1 while device, address and route of the SMSC's tunnel are there", ("smsc",)
+    ),
+    "gatewayd_vpn_changes": Series("counter", "Times the tunnel came or went", ("smsc",)),
+    "gatewayd_vpn_last_change_time_seconds": Series(
+        "gauge", "When the tunnel last came or went", ("smsc",)
+    ),
     "gatewayd_bind_notes": Series(
         "counter", "Oddities of the SMSC that cost nothing but a count", ("smsc", "bind", "what")
     ),

@@ -146,6 +146,15 @@ def _show_status(told: Mapping[str, Any]) -> None:
         ("bind", "state"),
         [(b["name"], "bound" if b["ready"] else f"down: {b['reason']}") for b in told["binds"]],
     )
+    if paths := told.get("paths"):
+        print()
+        _table(
+            ("smsc", "tunnel", "path"),
+            [
+                (p["smsc"], p["device"], f"up, {p['address']}" if p["up"] else f"down: {p['reason']}")
+                for p in paths
+            ],
+        )
 
 
 def _show_queue(told: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Container, Mapping
 from gatewayd.config.kannel_directives import GROUPS, Directive, Use
 from gatewayd.config.kannel_file import Group, Line, Notes
 from gatewayd.config.model import NumberRules, Secret
+from gatewayd.config.posix import posix_regex
 from gatewayd.config.validate import PLACEHOLDER_ID
 from gatewayd.config.values import did_you_mean, regex, shown
 
@@ -19,19 +20,6 @@ _INTEGER = re.compile(r"\s*([+-]?)(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,19})")
 _NUMBER = re.compile(r"\s*[+-]?(?:[0-9]{1,15}(?:\.[0-9]{0,9})?|\.[0-9]{1,9})")
 
 _NOT_IN_A_NAME = re.compile(r"[\s;,]|[^\x20-\x7e]")
-
-# POSIX classes that Python's expressions do not have, within brackets.
-_CLASSES = {
-    "[:digit:]": "0-9",
-    "[:alpha:]": "A-Za-z",
-    "[:alnum:]": "A-Za-z0-9",
-    "[:upper:]": "A-Z",
-    "[:lower:]": "a-z",
-    "[:space:]": r"\s",
-    "[:blank:]": r" \t",
-    "[:xdigit:]": "0-9A-Fa-f",
-    "[:punct:]": r"!-/:-@\[-`{-~",
-}
 
 
 def integer(text: str) -> int | None:
@@ -148,15 +136,15 @@ class Section:
         return tuple(item.strip() for item in items if item.strip())
 
     def regex(self, name: str) -> str:
-        """A POSIX extended expression, for Python to compile."""
+        """A POSIX extended expression, in Python's syntax."""
         text = self.text(name)
-        for posix, python in _CLASSES.items():
-            text = text.replace(posix, python)
         try:
-            return regex(text)
+            return regex(posix_regex(text))
+        except re.error as error:
+            self.error(name, f"{shown(text)} is not a regular expression: {error}")
         except ValueError as error:
             self.error(name, str(error))
-            return ""
+        return ""
 
     def port(self, name: str, low: int = 1) -> int:
         return self.integer(name, low, 65535)

@@ -13,9 +13,9 @@ from dataclasses import replace
 from typing import Final
 
 from gatewayd.config import ChannelConfig, NumberRules
+from gatewayd.config.posix import compile_posix, posix_regex
 from gatewayd.errors import UsageError
 from gatewayd.flow.numbers import Numbers
-from gatewayd.flow.posix import compile_posix, posix_regex
 from gatewayd.model import Coding, Mo
 from gatewayd.platforms.escapes import words_needed
 

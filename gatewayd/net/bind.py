@@ -23,6 +23,8 @@ from twisted.python.failure import Failure
 from gatewayd.config import BindConfig, BindMode, SmscConfig
 from gatewayd.flow.limiter import Backoff
 from gatewayd.model import Outcome, Segment
+from gatewayd.net.path import SETTLE, Gate
+from gatewayd.net.vpn import Path
 from gatewayd.smsc.contract import (
     Alive,
     BindRefused,
@@ -66,7 +68,7 @@ class BindProtocol(Protocol):
         assert self.transport is not None
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
-            self.transport.setTcpKeepAlive(True)
+            self.transport.setTcpKeepAlive(self._service.smsc.tcp.keepalive > 0)
         register = getattr(self.transport, "registerProducer", None)
         if register is not None:
             register(self, True)
@@ -239,8 +241,12 @@ class BindService(Service):
         self._stopped: Deferred[None] | None = None
         self._refused: BindRefused | None = None
         self._resting = False  # the link was closed for want of traffic; see `wake`
-        self._failing = ""  # trouble already told in the log
+        self._told: dict[int, str] = {}  # by target: trouble already told in the log
         self._tried = False
+        self._tried_at = self._not_before = -inf
+        self._abandoning = self._hurry = False
+        self._gate = Gate(bool(smsc.vpn.device) and smsc.vpn.require, self, clock)
+        self.peer = ""  # the address that the SMSC was last reached at
         self.dead = smsc.dead_start
         self.since = -inf  # monotonic time of the last Bound
         self.connects = self.binds_made = self.losses = 0
@@ -253,10 +259,12 @@ class BindService(Service):
     @property
     def credit(self) -> int:
         link = self._link
-        return 0 if link is None or link.blocked else link.session.credit
+        return 0 if link is None or link.blocked or self._gate.shut else link.session.credit
 
     @property
     def bound(self) -> bool:
+        if self._gate.shut:
+            return False
         if self._resting:
             return not self.dead
         return self._link is not None and self._link.session.state is LinkState.BOUND
@@ -285,7 +293,7 @@ class BindService(Service):
             return "online"
         if self.dead:
             return "dead" if self._tried else "disconnected"
-        return "re-connecting" if self.binds_made or self._failing else "connecting"
+        return "re-connecting" if self.binds_made or self._told else "connecting"
 
     # -- life ------------------------------------------------------------------------------------
 
@@ -317,6 +325,54 @@ class BindService(Service):
         if self._link is not None:
             self._link.abort()
 
+    # -- what the tunnel's path asks (net.path.Gated) --------------------------------------------
+
+    def path_changed(self, path: Path) -> None:
+        """The watcher's word on the tunnel."""
+        self._gate.tell(path)
+
+    def hold(self) -> None:
+        self._cancel_timer()
+        self._abandon()
+
+    def kick(self, settle: float) -> None:
+        """Never faster than the first pause, and never before a refusal's pause is over."""
+        if self._link is not None:
+            self._hurry = True  # `_again` comes when the link is gone
+            return
+        if not self.running or self.dead or self._resting:
+            return
+        self.hold()
+        self._backoff.reset()
+        self._timer = self._clock.callLater(self._soonest(settle), self._try)
+
+    def path_told(self) -> None:
+        shut = self._gate.shut
+        if shut:
+            self.reason = shut
+        elif self._link is not None:
+            bound = self._link.session.state is LinkState.BOUND
+            self.reason = "bound" if bound else "binding"
+        elif self.reason.startswith("path down"):
+            self.reason = "connecting"
+        if self.running and not self.dead:
+            self._listener.state_changed(self)
+            if not shut:
+                self._listener.events(self, (), _nobody)
+
+    def _soonest(self, pause: float) -> float:
+        now = self._clock.seconds()
+        since = self._tried_at + self.smsc.reconnect.first - now
+        return max(pause, since, self._not_before - now)
+
+    def _abandon(self) -> None:
+        if self._attempt is not None:
+            self._abandoning = True
+            try:
+                self._attempt.cancel()
+            finally:
+                self._abandoning = False
+
     def disconnect(self) -> Deferred[None]:
         self._cancel_timer()
         if self._attempt is not None:
@@ -332,8 +388,9 @@ class BindService(Service):
 
     def _try(self) -> None:
         self._timer = None
-        if not self.running or self.dead:
+        if not self.running or self.dead or self._gate.shut:
             return
+        self._tried_at = self._clock.seconds()
         host, port = self._targets[self._target % len(self._targets)]
         self.connects += 1
         self._tried = True
@@ -360,7 +417,7 @@ class BindService(Service):
 
     def _not_connected(self, failure: Failure) -> None:
         self._attempt = None
-        if not self.running or self.dead:
+        if not self.running or self.dead or self._abandoning:
             return
         self._target += 1
         self._resting = False
@@ -371,7 +428,11 @@ class BindService(Service):
     def linked(self, link: BindProtocol) -> None:
         self._link = link
         self._refused = None
+        self._hurry = False
         self.reason = "binding"
+        assert link.transport is not None
+        self.peer = getattr(link.transport.getPeer(), "host", "")
+        self._gate.linked(getattr(link.transport.getHost(), "host", ""))
 
     def heard(self, link: BindProtocol, events: Sequence[Event]) -> None:
         for event in events:
@@ -398,6 +459,7 @@ class BindService(Service):
         was_bound = self.since > -inf
         lasted = self._clock.seconds() - self.since if was_bound else 0.0
         self._link = None
+        self._gate.unlinked()
         if self._resting and self._stopped is None and self.running and not self.dead:
             self._listener.link_lost(self, events)
             return
@@ -426,9 +488,9 @@ class BindService(Service):
         self._resting = False
         self.binds_made += 1
         self.reason = "bound"
-        if self._failing:
+        if self._told:
             self.log.info("{bind} is bound again", bind=self.name)
-            self._failing = ""
+            self._told.clear()
         else:
             self.log.info("{bind} is bound", bind=self.name)
         self._listener.state_changed(self)
@@ -456,9 +518,18 @@ class BindService(Service):
                 self._listener.state_changed(self)
                 return
             pause = self.smsc.refused_pause
+            self._not_before = self._clock.seconds() + pause  # accounts get locked
             reason = f"the SMSC refuses our credentials ({refused.reason})"
         elif refused is not None:
             reason = f"the SMSC refuses the bind ({refused.reason})"
+        if self._hurry:
+            self._backoff.reset()
+            pause = self._soonest(SETTLE)
+        self._hurry = False
+        if shut := self._gate.shut:  # told by the watcher already; its word will bring us back
+            self.reason = self._told[0] = shut
+            self._listener.state_changed(self)
+            return
         self.reason = reason
         self._say(f"{reason}; next attempt in {pause:.1f} s")
         self._listener.state_changed(self)
@@ -468,14 +539,19 @@ class BindService(Service):
     def _say(self, text: str) -> None:
         """The same trouble twice is said once."""
         trouble = text.split(";", 1)[0]
-        if trouble != self._failing:
-            self._failing = trouble
+        target = self._target % len(self._targets)
+        if trouble != self._told.get(target):
+            self._told[target] = trouble
             self.log.warn("{bind}: {text}", bind=self.name, text=text)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _nobody(ticket: int, outcome: Outcome) -> None:
+    """The answer to no event at all."""
 
 
 def _fired() -> Deferred[None]:

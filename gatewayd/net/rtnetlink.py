@@ -34,9 +34,9 @@ Address = str
 
 
 class Device(NamedTuple):
-    """A network device. `index` is another one when it is made anew under the same name."""
+    """A network device. `number` is another one when it is made anew under the same name."""
 
-    index: int
+    number: int
     up: bool  # set up by its administrator
     running: bool  # something serves it: a cable, a tunnel's process
 

@@ -63,7 +63,7 @@ class ReadySocket(tcp.Client):
     connector: ReadyConnector
 
     def createInternetSocket(self) -> socket.socket:
-        made: socket.socket = super().createInternetSocket()
+        made: socket.socket = super().createInternetSocket()  # type: ignore[no-untyped-call]
         try:
             for level, name, value in self.connector.options:
                 made.setsockopt(level, name, value)
@@ -77,7 +77,7 @@ class ReadyConnector(tcp.Connector):
     options: tuple[Option, ...] = ()
 
     def _makeTransport(self) -> ReadySocket:
-        return ReadySocket(self.host, self.port, self.bindAddress, self, self.reactor)
+        return ReadySocket(self.host, self.port, self.bindAddress, self, self.reactor)  # type: ignore[no-untyped-call]
 
 
 class ReadyReactor:

@@ -115,14 +115,14 @@ class Tunnel:
                 return Down(f"this machine lacks the source-address {self.source}")
             address = self.source
         else:
-            own = [address for index, address in addresses if index == device.index]
+            own = [address for index, address in addresses if index == device.number]
             if not own:
                 return Down(f"{self.device} has no address")
             address = own[0]
         hosts = self.hosts or tuple(learned)
-        if hosts and not any(kernel.has_route(to, device.index, self.source) for to in hosts):
+        if hosts and not any(kernel.has_route(to, device.number, self.source) for to in hosts):
             return Down(f"no route to {' or '.join(hosts)} through {self.device}")
-        return Up(address, device.index)
+        return Up(address, device.number)
 
 
 @implementer(IReadDescriptor)

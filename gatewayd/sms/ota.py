@@ -1,7 +1,7 @@
 """Over-the-air settings: documents for a phone's browser as the octets of one message.
 
-The tokens are those of the Over The Air Settings Specification 7.0 of Nokia and Ericsson (chapters 6
-and 8), in WBXML 1.1; the push is WSP (WAP-230, 8.2.4), sent to port 49999.
+The tokens are those of the Over The Air Settings Specification 7.0 of Nokia and Ericsson (chapters
+6 and 8), in WBXML 1.1; the push is WSP (WAP-230, 8.2.4), sent to port 49999.
 """
 
 from __future__ import annotations

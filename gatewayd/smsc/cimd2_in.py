@@ -42,7 +42,7 @@ class Inward:
         if broken:
             notes.append(Noted("lossy_text", "a user data header that is not hex"))
             udh = b""
-        dcs = _dcs(values.get(frames.CODING, b""), bool(udh), self._smpp.mwi_ucs2)
+        dcs = dcs_of(values.get(frames.CODING, b""), bool(udh), self._smpp.mwi_ucs2)
         raw = b""
         if frames.TEXT in values or not binary:
             shifts = find_shift(udh) if udh else (0, 0)
@@ -116,7 +116,8 @@ def _unhex(value: bytes) -> tuple[bytes, bool]:
         return b"", True
 
 
-def _dcs(value: bytes, has_udh: bool, mwi_ucs2: bool) -> Dcs:
+def dcs_of(value: bytes, has_udh: bool, mwi_ucs2: bool = True) -> Dcs:
+    """What parameter 030 says; nothing and nonsense mean the default alphabet."""
     code = statuses.number_of(value)
     if not 0 <= code <= 255:
         code = 0

@@ -36,19 +36,12 @@ from gatewayd.web.request import (
     unknown_request,
 )
 
+__all__ = ["KANNEL_HEADERS", "UNKNOWN_REQUEST", "unknown_request"]
+__all__ += ["Answer", "Connection", "Handler", "Intake", "Request"]
+
 REQUEST_TIME: Final = 10  # seconds from the first octet of a request to its last
 LINGER: Final = 2  # seconds a refused peer may go on sending before it is cut off
 PER_TURN: Final = 64  # pipelined requests of one connection handled in one turn of the reactor
-__all__ = [
-    "KANNEL_HEADERS",
-    "UNKNOWN_REQUEST",
-    "Answer",
-    "Connection",
-    "Handler",
-    "Intake",
-    "Request",
-    "unknown_request",
-]
 
 _METHODS = frozenset({"GET", "HEAD", "POST"})
 _BEGINNINGS = (b"GET ", b"POST ", b"HEAD ", b"PUT ")

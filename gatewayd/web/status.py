@@ -7,7 +7,7 @@ import platform
 import socket
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import Enum
 from html import escape
 
@@ -112,6 +112,19 @@ class BindEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class PathEntry:
+    """The tunnel to one SMSC: its `address` while it is up, the `reason` while it is not."""
+
+    smsc: str
+    device: str
+    up: bool
+    address: str = ""
+    reason: str = ""
+    since: float = 0.0  # wall time of the last change
+    changes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The gateway at one moment. `uptime` is seconds."""
 
@@ -128,6 +141,7 @@ class Snapshot:
     dlr_storage: str = "internal"
     smscs: tuple[SmscEntry, ...] = ()
     binds: tuple[BindEntry, ...] = ()
+    paths: tuple[PathEntry, ...] = ()
     problem: str = ""  # why nothing can be accepted: the store's trouble
 
 
@@ -438,11 +452,15 @@ def render_ready(snapshot: Snapshot) -> tuple[bool, bytes]:
         reasons.append(snapshot.problem)
     if snapshot.binds and not any(bind.ready for bind in snapshot.binds):
         reasons.append("no bind is up")
+        reasons += [f"{path.smsc}: path down: {path.reason}" for path in snapshot.paths if path.reason]
     binds = {
         bind.name: {"ready": True} if bind.ready else {"ready": False, "reason": bind.reason}
         for bind in snapshot.binds
     }
-    return not reasons, _json({"ready": not reasons, "reasons": reasons, "binds": binds})
+    told: dict[str, object] = {"ready": not reasons, "reasons": reasons, "binds": binds}
+    if snapshot.paths:
+        told["paths"] = {path.smsc: asdict(path) for path in snapshot.paths}
+    return not reasons, _json(told)
 
 
 def _json(value: object) -> bytes:

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from gatewayd.config import BindConfig, BindMode, ChannelConfig, Config, SmscConfig
 from gatewayd.errors import StoreError
 from gatewayd.flow.calls import MoBoxes
-from gatewayd.flow.dlr import DlrFlow
+from gatewayd.flow.dlr import DlrFlow, decode_parked
 from gatewayd.flow.exchange import Exchange
 from gatewayd.flow.journal import Journal
 from gatewayd.flow.keys import Keys
@@ -318,6 +318,9 @@ class Rig:
             elif depth.queue == Queue.PART:
                 for item in heads:
                     self.mo.recovered(decode_part(item.body))
+            elif depth.queue == Queue.PARKED:
+                for item in heads:
+                    self.dlr.recovered(decode_parked(item.body))
 
     def again(self, config: Config | None = None) -> Rig:
         """The process is killed here and starts again on the same store."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gatewayd.config import Limits, NumberRules, OnUncertain, Retry, SmppOptions
 from gatewayd.flow.mt import decode
-from gatewayd.model import Outcome, Segment, TextOptions, Verdict
+from gatewayd.model import Order, Outcome, Segment, TextOptions, Verdict
 from gatewayd.smsc.contract import SubmitFailed, Unanswered
 from gatewayd.store.contract import Queue, State
 from tests.flow.rig import URL, Rig, config, smsc, with_limits
@@ -217,8 +217,6 @@ def test_what_hears_the_verdict_may_break_and_the_message_still_goes() -> None:
     def broken(acceptance: object) -> None:
         raise ConnectionError("the caller went")
 
-    from gatewayd.model import Order  # noqa: PLC0415
-
     rig.mt.accept(Order(user="u", receivers=["1"], source="2", text="x"), broken)
     rig.turn(0)
     assert len(sent(rig)) == 1
@@ -267,9 +265,7 @@ def test_an_accepted_segment_without_a_dlr_url_is_gone() -> None:
     assert rig.mt.sent == 1
 
 
-def test_a_temporary_refusal_is_tried_again_after_longer_and_longer_pauses_up_to_its_limit() -> (
-    None
-):
+def test_a_temporary_refusal_is_tried_again_after_longer_pauses_up_to_its_limit() -> None:
     """SMPP-023."""
     rig = Rig(config(smsc(resend=RESEND)))
     port = rig.ports["a/0"]

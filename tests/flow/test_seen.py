@@ -86,7 +86,7 @@ def test_a_message_that_the_smsc_rejected_may_be_sent_again() -> None:
     gateway = rig()
     gateway.send(**wanted())
     [segment] = gateway.ports["a/0"].sent
-    gateway.events("a/0", SubmitFailed(segment, Outcome.DEAD, 11, "Invalid Dest Addr"))
+    gateway.events("a/0", SubmitFailed(segment, Outcome.DEAD, "Invalid Dest Addr", 11))
     gateway.turn()
     assert not rows(gateway)
     gateway.send(**wanted())
@@ -108,7 +108,7 @@ def test_a_rejected_segment_of_several_is_a_failed_message() -> None:
     gateway = rig()
     gateway.send(LONG, **wanted())
     segment = gateway.ports["a/0"].sent[0]
-    gateway.events("a/0", SubmitFailed(segment, Outcome.DEAD, 11, "Invalid Dest Addr"))
+    gateway.events("a/0", SubmitFailed(segment, Outcome.DEAD, "Invalid Dest Addr", 11))
     gateway.turn()
     assert not rows(gateway)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatewayd.flow.posix import compile_posix, posix_regex
+from gatewayd.config.posix import compile_posix, posix_regex
 
 
 @pytest.mark.parametrize(

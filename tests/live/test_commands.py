@@ -318,7 +318,8 @@ def test_ctl_message_tells_where_each_segment_is(stage: Stage) -> None:
     told = stage.ctl("status")
     assert not told["binds"][0]["ready"]
     _, page = http_get(stage.admin, "/store-status.txt?password=an-admin-password")
-    first, second = [line.split("]")[0][1:] for line in page.splitlines()[1:]]
+    first = page.splitlines()[1].split("]")[0][1:]
+    second = stage.ctl("message", first)["segments"][1]["id"]
     told = stage.ctl("message", second)
     assert (told["kind"], told["id"], told["to"], told["parts"]) == ("mt", first, "255700000001", 2)
     assert [row["id"] for row in told["segments"]] == [first, second]

@@ -176,6 +176,14 @@ def test_recovery_brings_no_more_than_it_is_asked_for_of_each_lane(lasting: Benc
     assert list(found.depths) == [Depth(0, "one", 31, 0), Depth(1, "one", 2, 0)]
 
 
+def test_recovery_brings_every_request_that_was_seen(lasting: Bench) -> None:
+    rows = [Item(Queue.SEEN, key, "", b"x", State.HELD) for key in (3, 1, 2)]
+    lasting.put(*rows, Item(Queue.MT, 4, "a", b"y", State.HELD))
+    recovery = lasting.again(1)
+    assert [item.key for item in recovery.seen] == [1, 2, 3]
+    assert not recovery.heads
+
+
 def test_a_lane_is_read_by_priority_and_then_by_key(bench: Bench) -> None:
     bench.put(item(1, priority=-1), item(2), item(3, priority=2), item(4), item(5, priority=2))
     bench.put(item(6, lane="two", priority=9), item(7, queue=Queue.MO, priority=9))

@@ -13,7 +13,7 @@ from gatewayd.web.status import BindEntry, Snapshot, StoredMessage
 from tests.web.http_bench import Line, Reply, make_intake
 
 CONFIG = HttpConfig(
-    admin_password=Secret("adminpw"), status_password=Secret("statuspw"), strict=False
+    admin_password=Secret("adminpw"), status_password=Secret("statuspw"), strict=False, admin_by_get=True
 )
 UUID = "62dbd151-ac70-4b77-9c66-01ffac5b867b"
 COMMANDS = (

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from gatewayd.config.model import ChannelConfig, Config, Secret, UserConfig
 from gatewayd.model import Acceptance, Order, Verdict
 from gatewayd.web.external import External
+from gatewayd.web.intake import Handler
 from gatewayd.web.sendsms import SendSms
 from tests.web.http_bench import GOLDEN, WALL, Gateway, Line, Reply, make_intake
 
@@ -35,7 +36,8 @@ def external_line(gateway: Gateway, config: Config | None = None) -> Line:
     config = config or Config(users=(USER,), channels=(CHANNEL,))
     sendsms = SendSms(config, gateway.accept, lambda: WALL)
     handler = External(config, sendsms, gateway.accept, lambda key: f"uuid-{key}")
-    routes = {config.http.sendsms_path: sendsms, config.http.external_path: handler}
+    routes: dict[str, Handler] = {config.http.sendsms_path: sendsms}
+    routes[config.http.external_path] = handler
     intake = make_intake(routes, config.http)
     intake.puts = frozenset({config.http.external_path})
     return Line(intake)

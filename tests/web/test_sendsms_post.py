@@ -1,6 +1,8 @@
-"""The three forms of a sendsms POST."""
+"""Kannel's three forms of a sendsms POST, and our two."""
 
 from __future__ import annotations
+
+import json
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from gatewayd.config.model import Config
 from gatewayd.model import Order
-from tests.web.http_bench import WALL, Gateway, Reply, kannel, sendsms_line
+from tests.web.http_bench import TESTER, WALL, Gateway, Reply, kannel, sendsms_line
 
 
 def post(
@@ -140,3 +142,76 @@ def test_what_is_no_xml_message_has_no_credentials(document: str) -> None:
 def test_whatever_an_xml_body_holds_one_answer_comes(body: bytes) -> None:
     reply, _ = post("text/xml", body)
     assert reply.status == 403
+
+
+# -- our extensions: forms and JSON
+
+
+def post_plain(
+    content_type: str, body: str | bytes, query: str = "", config: Config | None = None
+) -> tuple[Reply, list[Order]]:
+    gateway = Gateway()
+    line, _ = sendsms_line(gateway, config or Config(users=(TESTER,)))
+    octets = body.encode() if isinstance(body, str) else body
+    head = f"POST /cgi-bin/sendsms?{query} HTTP/1.1\r\nContent-Type: {content_type}\r\n"
+    return line.ask(
+        f"{head}Content-Length: {len(octets)}\r\n\r\n".encode() + octets
+    ), gateway.orders
+
+
+FORM = "application/x-www-form-urlencoded"
+LOGIN = "username=tester&password=foobar"
+
+
+@pytest.mark.parametrize("config", [kannel(), Config(users=(TESTER,))])
+def test_a_form_is_taken_like_a_query(config: Config) -> None:
+    body = f"{LOGIN}&from=1&to=%2B5511&text=ol%C3%A1+%26&dlr-mask=3&dlr-url=http%3A%2F%2Fa%2Fb"
+    reply, [order] = post_plain(f"{FORM}; charset=UTF-8", body, config=config)
+    assert (reply.status, reply.body) == (202, b"0: Accepted for delivery")
+    assert (order.text, order.receivers) == ("olá &", ["+5511"])
+    assert (order.dlr_mask, order.dlr_url) == (3, "http://a/b")
+
+
+def test_what_a_form_lacks_may_stand_in_the_query() -> None:
+    reply, [order] = post_plain(FORM, "text=body&from=2", f"{LOGIN}&to=5511&from=1&text=x")
+    assert (reply.status, order.text, order.source) == (202, "body", "2")
+    _, [order] = post_plain(FORM, "", f"{LOGIN}&to=5511&from=1&text=x")
+    assert order.text == "x"
+
+
+def test_a_form_is_checked_like_a_query() -> None:
+    reply, _ = post_plain(FORM, f"{LOGIN}&from=1&text=x")
+    assert (reply.status, reply.body) == (400, b"Missing receiver number, rejected")
+    reply, _ = post_plain(FORM, "username=tester&password=no&from=1&to=1&text=x")
+    assert reply.status == 403
+
+
+def test_a_form_without_a_login_is_what_it_is_for_kannel() -> None:
+    reply, _ = post_plain(FORM, "from=1&to=1&text=x")
+    assert (reply.status, reply.body) == (400, b"Invalid content-type")
+
+
+def json_of(**fields: object) -> str:
+    login = {"username": "tester", "password": "foobar", "from": "1", "to": "5511", "text": "x"}
+    return json.dumps({**login, **fields})
+
+
+def test_json_is_taken_where_it_is_allowed() -> None:
+    reply, [order] = post_plain("application/json", json_of(text="olá ☺", priority=1))
+    assert (reply.status, order.text, order.priority) == (202, "olá ☺", 1)
+    _, [order] = post_plain("application/json", json_of(to=["5511", 5522]))
+    assert order.receivers == ["5511", "5522"]
+    reply, orders = post_plain("application/json", json_of(), config=kannel())
+    assert (reply.status, reply.body, orders) == (400, b"Invalid content-type", [])
+
+
+def test_json_is_text_whatever_the_coding_and_octets_are_hex() -> None:
+    _, [order] = post_plain("application/json", json_of(text="☺", coding=2, udh="050003aa0201"))
+    assert (order.data, order.udh) == ("☺".encode("utf-16-be"), bytes.fromhex("050003aa0201"))
+
+
+def test_broken_json_is_told_in_a_line() -> None:
+    reply, _ = post_plain("application/json", '{"to": ')
+    assert reply.status == 400
+    assert reply.body.startswith(b"Body is not JSON: ")
+    assert b"\n" not in reply.body
