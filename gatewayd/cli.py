@@ -46,7 +46,7 @@ def _check(args: argparse.Namespace) -> int:
 def _import_kannel(args: argparse.Namespace) -> int:
     from gatewayd.commands.configuration import import_kannel  # noqa: PLC0415
 
-    return import_kannel(args.file)
+    return import_kannel(args.file, args.safe)
 
 
 def _probe(args: argparse.Namespace) -> int:
@@ -392,6 +392,7 @@ def parser() -> argparse.ArgumentParser:
     text = "write a kannel.conf as YAML to standard output"
     sub = _add(commands, "import-kannel", _import_kannel, text)
     sub.add_argument("file", metavar="FILE", help="the kannel.conf")
+    sub.add_argument("--safe", action="store_true", help="replace what can lose messages")
     _add_probe(commands)
     _add_send(commands)
     _add_ctl(commands)

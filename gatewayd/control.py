@@ -27,8 +27,8 @@ from gatewayd.sms.alphabets import decode_gsm
 from gatewayd.store.contract import Queue, State, Work
 from gatewayd.web.status import (
     BindEntry,
-    PathEntry,
     LoadMeter,
+    PathEntry,
     SmscEntry,
     Snapshot,
     StoredMessage,
@@ -389,6 +389,7 @@ class Control:
             ("accepted", mt.accepted),
             ("unroutable", mt.unroutable),
             ("overloaded", mt.overloaded),
+            ("repeated", mt.seen.repeated),
         ):
             put("gatewayd_messages", value, "mt", result)
         for result, value in (

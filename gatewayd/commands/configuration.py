@@ -57,17 +57,24 @@ def check(path: str, *, as_json: bool) -> int:
     return 0
 
 
-def import_kannel(path: str) -> int:
-    """`gatewayd import-kannel`: the same configuration as YAML on standard output."""
+def import_kannel(path: str, safe: bool = False) -> int:
+    """`gatewayd import-kannel`: the same configuration as YAML on standard output.
+
+    `safe`: Kannel's habits that can lose messages are replaced.
+    """
     from gatewayd.config.kannel_export import to_yaml  # noqa: PLC0415 - start-up time
     from gatewayd.config.kannel_reader import read_kannel  # noqa: PLC0415 - start-up time
+    from gatewayd.config.kannel_safe import safer  # noqa: PLC0415 - start-up time
 
+    replaced: tuple[str, ...] = ()
     try:
         config = read_kannel(path, os.environ, "")
     except ConfigError as error:
         complain(error)
         return 2
-    sys.stdout.write(to_yaml(config))
+    if safe:
+        config, replaced = safer(config)
+    sys.stdout.write(to_yaml(config, replaced))
     for warning in config.warnings:
         print(f"note: {warning}", file=sys.stderr)
     return 0

@@ -151,7 +151,11 @@ def _show_status(told: Mapping[str, Any]) -> None:
         _table(
             ("smsc", "tunnel", "path"),
             [
-                (p["smsc"], p["device"], f"up, {p['address']}" if p["up"] else f"down: {p['reason']}")
+                (
+                    p["smsc"],
+                    p["device"],
+                    f"up, {p['address']}" if p["up"] else f"down: {p['reason']}",
+                )
                 for p in paths
             ],
         )

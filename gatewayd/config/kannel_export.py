@@ -7,11 +7,12 @@ safe choice. Passwords stand in it as plain text.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
 
+from gatewayd.config.kannel_safe import safer
 from gatewayd.config.model import (
     NO_SECRET,
     BindConfig,
@@ -94,12 +95,18 @@ _TITLES = {
 }
 
 
-def to_yaml(config: Config) -> str:
+def to_yaml(config: Config, replaced: Sequence[str] = ()) -> str:
     """The YAML that `read_yaml` reads into an equal `Config`.
 
-    What `read_yaml` refuses is written all the same and has to be mended; `to_mend` lists it.
+    Its head lists what of a kannel.conf has no place in it, and what of Kannel's habits can lose
+    messages; `replaced` says what `kannel_safe.safer` did about these. What `read_yaml` refuses is
+    written all the same and has to be mended: blanks in ids and names, ids of SMSCs that nobody
+    has, commands and files without an absolute path, an empty password.
     """
-    lines = [_HEAD.format(source=" ".join(config.source.split()) or "a kannel.conf")]
+    lines = [
+        _HEAD.format(source=" ".join(config.source.split()) or "a kannel.conf")
+        + "".join(_remarks(config, replaced))
+    ]
     if config.unified_prefix:
         lines.append(f"unified-prefix: {_quoted(config.unified_prefix)}\n")
     sections: list[tuple[str, list[str]]] = [
@@ -120,6 +127,34 @@ def to_yaml(config: Config) -> str:
             lines.append(f"# {_TITLES[name]}\n{name}:\n{body_text}")
     return "\n".join(lines)
 
+
+def _remarks(config: Config, replaced: Sequence[str]) -> Iterator[str]:
+    """The comments at the head: one list for each kind of thing to know."""
+    if not config.kannel:
+        return
+    unused, others = [], []
+    for warning in config.warnings:
+        place, _, text = warning.partition(": ")
+        line = place.rpartition(":")[2]
+        said = f"line {line}: {text}" if line.isdigit() else text
+        (unused if _UNUSED in text else others).append(said.replace(f" {_UNUSED}", ""))
+    kept = "Kept although it can lose messages (import-kannel --safe replaces it)"
+    losing = replaced or safer(config)[1]
+    for title, entries in (
+        ("Not carried over", unused),
+        ("To look at", others),
+        ("Replaced, for it could lose messages" if replaced else kept, losing),
+    ):
+        if entries:
+            yield f"#\n# {title}:\n"
+            yield from (f"#   {_comment(entry)}\n" for entry in entries)
+
+
+def _comment(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+_UNUSED = "is accepted and unused:"
 
 _SMSC = SmscConfig(name="", id="")
 _USER = UserConfig(username="", password=NO_SECRET)

@@ -36,7 +36,7 @@ class Journal:
     log = Logger()
 
     def __init__(
-        self, store: Commits, clock: IReactorTime, *, lazy: float = 0.02, pause: float = 1.0
+        self, store: Commits, clock: IReactorTime, *, lazy: float = 0.002, pause: float = 1.0
     ) -> None:
         self._store = store
         self._clock = clock

@@ -180,9 +180,21 @@ class Outbox(Generic[T]):
         trouble = answer.status in TROUBLE or answer.status >= 500
         if trouble and not answer.error.startswith(NOT_MADE):
             self.failures += 1
+            if self.failures == 1:
+                self.log.warn(
+                    "{channel} is in trouble: {status} {reason}",
+                    channel=self.name,
+                    status=answer.status,
+                    reason=answer.error,
+                )
             if self._probing is not None and self._resume_at <= now:  # a burst is one complaint
                 self._resume_at = now + self._probing.failed()
         elif self.failures:
+            self.log.info(
+                "{channel} answers again after {count} failures",
+                channel=self.name,
+                count=self.failures,
+            )
             self.failures = 0
             if self._probing is not None:
                 self._probing.reset()

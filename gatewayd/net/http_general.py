@@ -6,6 +6,7 @@ from base64 import b64encode
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
+from treq.client import HTTPClient
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError, ConnectionDone
@@ -182,8 +183,20 @@ class _Collector(Protocol):
             self.finished.errback(ConnectError(string="connection lost"))
 
 
+def _as_received(response: Any) -> IResponse:
+    """The response below treq's wrappers, whose body is what came over the wire.
+
+    treq asks for gzip and unpacks it; what a small body unpacks to has no bound, so we read it as
+    it is.
+    """
+    while (original := getattr(response, "original", None)) is not None:
+        response = original
+    found: IResponse = response
+    return found
+
+
 class GeneralLane:
-    """Calls by Twisted's Agent, through `proxy` (host:port or http://user:password@host:port).
+    """Calls by treq, through `proxy` (host:port or http://user:password@host:port).
 
     Bodies are never decompressed: what a small one unpacks to has no bound.
     """
@@ -283,9 +296,17 @@ class GeneralLane:
         if self._authorization and scheme.lower() == "http":
             headers.addRawHeader("Proxy-Authorization", self._authorization)
         body = _Body(call.body) if call.body or call.method in ("POST", "PUT") else None
-        response: IResponse = await agent.request(
-            call.method.encode(), call.url.encode(), headers, body
+        # A client each time: treq keeps cookies in its client, and calls must not meet in a jar.
+        answer = await HTTPClient(agent).request(
+            call.method,
+            call.url,
+            headers=headers,
+            data=body,
+            allow_redirects=False,
+            unbuffered=True,
+            reactor=self._reactor,
         )
+        response = _as_received(answer)
         collector = _Collector(self._body_limit)
         response.deliverBody(collector)
         octets = await collector.finished

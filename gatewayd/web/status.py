@@ -452,7 +452,9 @@ def render_ready(snapshot: Snapshot) -> tuple[bool, bytes]:
         reasons.append(snapshot.problem)
     if snapshot.binds and not any(bind.ready for bind in snapshot.binds):
         reasons.append("no bind is up")
-        reasons += [f"{path.smsc}: path down: {path.reason}" for path in snapshot.paths if path.reason]
+        reasons += [
+            f"{path.smsc}: path down: {path.reason}" for path in snapshot.paths if not path.up
+        ]
     binds = {
         bind.name: {"ready": True} if bind.ready else {"ready": False, "reason": bind.reason}
         for bind in snapshot.binds

@@ -161,7 +161,7 @@ def test_a_directive_of_smpp_sets_its_option(
         ('denied-prefix = "44"', "denied_prefixes", ("44",)),
         ('preferred-prefix = "5511"', "preferred_prefixes", ("5511",)),
         ('allowed-smsc-id-regex = "^g"', "allowed_ids_regex", "^g"),
-        ('denied-prefix-regex = "^[[:digit:]]+$"', "denied_prefix_regex", "^[0-9]+$"),
+        ('denied-prefix-regex = "^[[:digit:]]+$"', "denied_prefix_regex", "^[0-9]+\\Z"),
         ('unified-prefix = "+55,0055;+,00"', "unified_prefix", "+55,0055;+,00"),
         ("dead-start = on", "dead_start", True),
         ("reconnect-delay = 1", "reconnect", Retry(1.0, 1.0, 1.0, 0.0)),

@@ -141,7 +141,7 @@ def test_the_rest_of_the_header_stays_with_the_message() -> None:
     rest = bytes((5, 4, 0x0B, 0x84, 0x23, 0xF0))
     for number in (1, 2):
         udh = bytes((11, 0, 3, 9, 2, number)) + rest
-        deliver(rig, number, payload=b"x", **{"udh": udh})
+        deliver(rig, number, payload=b"x", udh=udh)
     rig.turn()
     (mo,) = kept(rig)
     assert mo.udh == bytes((6,)) + rest

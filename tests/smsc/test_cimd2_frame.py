@@ -61,7 +61,7 @@ def test_cimd_001_a_packet_means_what_it_says_and_is_written_as_it_was(
     assert list(packet.parameters) == expected
     assert packet.checked is (frame["checksum"] is not None)
     assert encode(packet) == octets
-    assert operation_name(packet.operation).split()[0] in frame["title"] or frame["title"]
+    assert not operation_name(packet.operation).startswith("unknown")
     if "text_decoded" in frame:
         assert readable(packet) == frame["text_decoded"]
 
@@ -174,7 +174,6 @@ def test_what_would_break_a_packet_is_never_written(octet: bytes) -> None:
     [
         Packet(100, 1),
         Packet(3, 1000),
-        Packet(3, -1),
         Packet(3, 1, ((33, b"x" * LIMIT),)),
     ],
 )
