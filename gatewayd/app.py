@@ -22,7 +22,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from gatewayd.access import AccessLog, NotedReports
+from gatewayd.access import NotedReports, open_logs
 from gatewayd.config import Config, SmscConfig
 from gatewayd.control import Control
 from gatewayd.desk import Desk
@@ -129,7 +129,7 @@ class Gateway(Service):
             redirects=config.http.redirects,
             proxy=config.http.proxy,
         )
-        self.access = self._access_log(config)
+        self.access = open_logs(config, reactor, wall, self.keys.uuid)
         self._build(config)
         self._recover(recovery)
         self.sendsms: SendSms | None = None
@@ -235,16 +235,6 @@ class Gateway(Service):
                 )
                 self.binds.append(service)
                 self._ports[service] = (lane, lane.attach(service))
-
-    def _access_log(self, config: Config) -> AccessLog | None:
-        """The access logs, where they are wanted; raises OSError when a file cannot be opened."""
-        logging = config.logging
-        if not (logging.access_log or logging.request_log):
-            return None
-        ids = {smsc.name: smsc.id for smsc in config.smscs}
-        return AccessLog(
-            logging, self.reactor, self.wall, lambda name: ids.get(name, name), self.keys.uuid
-        )
 
     def reopen_logs(self) -> None:
         """Begin the access logs anew, for logrotate."""

@@ -132,13 +132,14 @@ def _remarks(config: Config, replaced: Sequence[str]) -> Iterator[str]:
     """The comments at the head: one list for each kind of thing to know."""
     if not config.kannel:
         return
-    unused, others = [], []
+    unused: list[str] = []
+    others: list[str] = []
     for warning in config.warnings:
         place, _, text = warning.partition(": ")
         line = place.rpartition(":")[2]
         said = f"line {line}: {text}" if line.isdigit() else text
         (unused if _UNUSED in text else others).append(said.replace(f" {_UNUSED}", ""))
-    kept = "Kept although it can lose messages (import-kannel --safe replaces it)"
+    kept = "What import-kannel --safe would change, for now it can lose messages"
     losing = replaced or safer(config)[1]
     for title, entries in (
         ("Not carried over", unused),

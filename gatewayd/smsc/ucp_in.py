@@ -259,13 +259,9 @@ def unpacked(address: str) -> str:
 
 def _digits(message: str) -> bytes:
     """A numeric message: the digits themselves or, as some write it, the hex of each."""
+    if not message:
+        return b""
     if not message.isdigit():
-        try:
-            octets = bytes.fromhex(message)
-        except ValueError:
-            raise Refused(ucp.SYNTAX, "a numeric message with other characters") from None
-        if octets.isdigit():
-            return octets
         raise Refused(ucp.SYNTAX, "a numeric message with other characters")
     if len(message) % 2 == 0 and set(message[::2]) == {"3"}:
         return bytes.fromhex(message)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gatewayd.config import ChannelConfig, Config, HttpConfig, ListenerConfig, Secret, UserConfig
 from gatewayd.config.kannel_export import to_yaml
 from gatewayd.config.kannel_reader import read_kannel
+from gatewayd.config.kannel_safe import safer
 from gatewayd.config.yaml_reader import read_yaml
 
 EXAMPLE = Path(__file__).parents[2] / "conf" / "kannel.conf"
@@ -77,3 +78,21 @@ def test_a_channel_says_whether_it_is_the_default(tmp_path: Path) -> None:
         ChannelConfig("b", get_url="http://x/"),
     )
     assert again(Config(channels=channels), tmp_path).channels == channels
+
+
+def test_the_head_lists_what_was_not_carried_over_and_what_can_lose_messages() -> None:
+    head = to_yaml(read_kannel(str(EXAMPLE), {}, "")).partition("\nsmscs:")[0]
+    assert "# Not carried over:\n#   line 15: group core, smsbox-port: there are no" in head
+    assert "# What import-kannel --safe would change, for now it can lose messages:\n" in head
+    assert "#   users, too-long: " in head
+
+
+def test_what_can_lose_messages_is_replaced_when_asked(tmp_path: Path) -> None:
+    config = read_kannel(str(EXAMPLE), {}, "")
+    safe, replaced = safer(config)
+    assert {user.text.too_long for user in safe.users} == {"refuse"}
+    assert {channel.retry.times for channel in (*safe.channels, safe.reports)} == {-1}
+    assert {smsc.refused_pause for smsc in safe.smscs} == {600.0}
+    assert "# Replaced, for it could lose messages:\n" in to_yaml(safe, replaced)
+    assert safer(safe) == (safe, ())
+    assert again(safe, tmp_path) == safe

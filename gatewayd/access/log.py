@@ -1,24 +1,16 @@
-"""The access log: a line per message in Kannel's words, for the scripts that bill by it.
-
-Two logs, as Kannel's two programs write them: the messages (bearerbox's) and the requests
-(smsbox's). Lines gather during a turn of the reactor and are written in one piece at its end.
-A line is made of printable ASCII (requests: of UTF-8) whatever a phone or a caller sent.
-"""
+"""Turns what the flows tell into entries of the two access logs."""
 
 from __future__ import annotations
 
-import os
-import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
-from urllib.parse import quote_plus
 
-from twisted.logger import Logger
-
-from gatewayd.config import LoggingConfig
+from gatewayd.access.entry import STANDARD, Entry, compiled, one_line, printable
+from gatewayd.access.lines import Clock, Lines
+from gatewayd.config import Config
+from gatewayd.config.model import LoggingConfig
 from gatewayd.log import masked
 from gatewayd.model import Coding, HttpAnswer, Inbound, Mo, Order, Receipt, Report, Segment
 from gatewayd.sms.alphabets import decode_gsm
@@ -34,10 +26,7 @@ DROPPED: Final = "DROPPED Received SMS"
 REPORTED: Final = "Receive DLR"
 UNMATCHED: Final = "FAILED Receive DLR"
 
-STANDARD: Final = (
-    "%l [SMSC:%i] [SVC:%n] [ACT:%A] [BINF:%B] [FID:%F] [META:%D] [from:%p] [to:%P] "
-    "[flags:%m:%c:%M:%C:%d] [msg:%L:%b] [udh:%U:%u]"
-)
+
 # What Kannel says of a failure, by the reason that the platform is told.
 _EVENTS: Final = {
     "EXPIRED": EXPIRED,
@@ -47,45 +36,8 @@ _EVENTS: Final = {
     "No answer from the SMSC": FAILED,
 }
 _LONG: Final = 10_000  # messages of several segments that are followed; the oldest is forgotten
-_PENDING: Final = 65_536  # lines that wait for one turn's end; beyond, they are written at once
-_PRINTABLE: Final = bytes(c if 0x20 <= c < 0x7F else 0x2E for c in range(256))
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_CODE: Final = re.compile("%(.)", re.DOTALL)
-_MODE: Final = 0o640  # numbers and perhaps texts: not for everybody
-
 
 Kept = TypeVar("Kept")
-
-
-class Clock(Protocol):
-    """Where the end of a turn can be waited for."""
-
-    def callLater(self, delay: float, call: Callable[[], object]) -> object: ...
-
-
-@dataclass(slots=True)
-class Entry:
-    """One event as the escape codes see it. Numbers are -1 when they are not given."""
-
-    event: str
-    smsc: str = ""
-    service: str = ""
-    account: str = ""
-    binfo: str = ""
-    foreign_id: str = ""
-    meta: str = ""
-    sender: str = ""
-    receiver: str = ""
-    mclass: int = -1
-    coding: int = -1
-    mwi: int = -1
-    compress: int = -1
-    mask: int = -1
-    octets: bytes = b""  # the message: UTF-8, or with coding 1 and 2 what goes as hex
-    udh: bytes = b""
-    uuid: str = ""
-    dlr_url: str = ""
-    report: bool = False
 
 
 class _Whole:
@@ -103,84 +55,6 @@ class _Whole:
         self.left -= 1
         if all(segment.index != known.index for known in self.segments):
             self.segments.append(segment)
-
-
-class Lines:
-    """One file that lines are appended to."""
-
-    log = Logger()
-
-    def __init__(
-        self, path: str, clock: Clock, stamp: Callable[[], str] | None, marked: bool
-    ) -> None:
-        """`stamp` begins every line; `marked`: the file says when it begins and ends.
-
-        Raises OSError when the file cannot be opened.
-        """
-        self._path = path
-        self._clock = clock
-        self._stamp = stamp
-        self._marked = marked
-        self._waiting: list[str] = []
-        self._failing = False
-        self._fd: int | None = self._open()
-
-    def add(self, text: str) -> None:
-        """`text` without control characters; it is in the file when the turn has ended."""
-        waiting = self._waiting
-        if not waiting:
-            self._clock.callLater(0, self.flush)
-        waiting.append(f"{self._stamp()} {text}\n" if self._stamp is not None else f"{text}\n")
-        if len(waiting) >= _PENDING:
-            self.flush()
-
-    def flush(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        if not waiting or self._fd is None:
-            return
-        data = "".join(waiting).encode("utf-8", "replace")
-        try:
-            while data:
-                data = data[os.write(self._fd, data) :]
-        except OSError as error:
-            if not self._failing:
-                self._failing = True
-                self.log.error("{path}: {reason}", path=self._path, reason=error.strerror)
-            return
-        self._failing = False
-
-    def reopen(self) -> None:
-        """After logrotate moved the file away. When it cannot be made again the old one stays."""
-        try:
-            new = self._open(begin=False)
-        except OSError as error:
-            self.log.error("{path}: {reason}", path=self._path, reason=error.strerror)
-            return
-        self._end()
-        self._fd = new
-        self._mark("Log begins")
-
-    def close(self) -> None:
-        self._end()
-
-    def _open(self, begin: bool = True) -> int:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        fd = os.open(self._path, flags, _MODE)
-        if begin:
-            self._fd = fd
-            self._mark("Log begins")
-        return fd
-
-    def _end(self) -> None:
-        self._mark("Log ends")
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
-
-    def _mark(self, text: str) -> None:
-        if self._marked:
-            self.add(text)
-        self.flush()
 
 
 class Reports(Protocol):
@@ -226,7 +100,7 @@ class AccessLog:
         self._moment = time.gmtime if config.access_log_time == "gmt" else time.localtime
         self._second = -1
         self._said = ""
-        self._write = _compiled(config.access_log_format or STANDARD, self._now, wall)
+        self._write = compiled(config.access_log_format or STANDARD, self._now, wall)
         self._wholes: OrderedDict[int, _Whole] = OrderedDict()
         clean = config.access_log_clean
         stamp = None if clean else self._now
@@ -399,7 +273,7 @@ class AccessLog:
                 if entry.coding in (Coding.OCTETS, Coding.UCS2):
                     entry.octets = b"\0" * len(entry.octets)
             entry.dlr_url = entry.dlr_url.partition("?")[0]
-        self.messages.add(_printable(self._write(entry)))
+        self.messages.add(printable(self._write(entry)))
 
     # -- requests --------------------------------------------------------------------------------
 
@@ -419,7 +293,7 @@ class AccessLog:
         for receiver in order.receivers:
             target = masked(receiver) if self._redact else receiver
             self.requests.add(
-                _one_line(
+                one_line(
                     f"send-SMS request added - sender:{username}:{source} {peer} "
                     f"target:{target} request: '{text}'"
                 )
@@ -428,7 +302,7 @@ class AccessLog:
     def refused_request(self, reason: str) -> None:
         """A sendsms call of a known user was wrong."""
         if self.requests is not None:
-            self.requests.add(_one_line(f"send-SMS request failed - {reason}"))
+            self.requests.add(one_line(f"send-SMS request failed - {reason}"))
 
     def called(self, mo: Mo, url: str, reply: str, answer: HttpAnswer) -> None:
         """A platform was called about an MO, for the last time; `reply` is for the phone."""
@@ -443,7 +317,7 @@ class AccessLog:
             sender, url = masked(sender), url.partition("?")[0]
             reply = "*" * len(reply)
         self.requests.add(
-            _one_line(
+            one_line(
                 f"SMS HTTP-request sender:{sender} request: '{reply}' url: '{url}' "
                 f"reply: {answer.status or -1} '{said}'"
             )
@@ -457,7 +331,7 @@ class AccessLog:
         if self._redact:
             sender, text, reply = masked(sender), "*" * len(text), "*" * len(reply)
         self.requests.add(
-            _one_line(f"SMS request sender:{sender} request: '{text}' {kind} answer: '{reply}'")
+            one_line(f"SMS request sender:{sender} request: '{text}' {kind} answer: '{reply}'")
         )
 
     def _now(self) -> str:
@@ -509,108 +383,11 @@ def together(parts: Sequence[Segment]) -> tuple[bytes, bytes]:
     return b"".join(segment.payload for segment in ordered), udh
 
 
-def _printable(text: str) -> str:
-    return text.encode("utf-8", "replace").translate(_PRINTABLE).decode("ascii")
-
-
-def _one_line(text: str) -> str:
-    return _CONTROL.sub(".", text)
-
-
-def _message(entry: Entry) -> str:
-    if entry.coding in (Coding.OCTETS, Coding.UCS2):
-        return entry.octets.hex().upper()
-    return entry.octets.decode("utf-8", "surrogateescape")
-
-
-class _Words:
-    """The message cut at blanks; each %s takes the next word."""
-
-    __slots__ = ("_next", "_words")
-
-    def __init__(self, entry: Entry) -> None:
-        self._words = _message(entry).split()
-        self._next = 1
-
-    def first(self) -> str:
-        return self._words[0] if self._words else ""
-
-    def following(self) -> str:
-        self._next += 1
-        return self._words[self._next - 1] if self._next <= len(self._words) else ""
-
-    def rest(self) -> str:
-        return "+".join(quote_plus(word, safe=":!*'()") for word in self._words[self._next :])
-
-    def all(self) -> str:
-        return " ".join(self._words)
-
-
-_FIELDS: Final[dict[str, Callable[[Entry], str]]] = {
-    "l": lambda entry: entry.event,
-    "i": lambda entry: entry.smsc,
-    "n": lambda entry: entry.service,
-    "A": lambda entry: entry.account,
-    "B": lambda entry: entry.binfo,
-    "F": lambda entry: entry.foreign_id,
-    "D": lambda entry: entry.meta,
-    "p": lambda entry: entry.sender,
-    "P": lambda entry: entry.receiver,
-    "m": lambda entry: str(entry.mclass),
-    "c": lambda entry: str(entry.coding),
-    "M": lambda entry: str(entry.mwi),
-    "C": lambda entry: str(entry.compress),
-    "d": lambda entry: str(entry.mask),
-    "L": lambda entry: str(len(entry.octets)),
-    "b": _message,
-    "U": lambda entry: str(len(entry.udh)),
-    "u": lambda entry: entry.udh.hex().upper(),
-    "I": lambda entry: entry.uuid,
-    "R": lambda entry: entry.dlr_url,
-    "N": lambda entry: _message(entry) if entry.report else "",
-    "x": lambda entry: "",
-    "%": lambda entry: "%",
-}
-_WORDS: Final[dict[str, Callable[[_Words], str]]] = {
-    "k": _Words.first,
-    "s": _Words.following,
-    "S": _Words.following,
-    "r": _Words.rest,
-    "a": _Words.all,
-}
-
-
-def _compiled(
-    form: str, now: Callable[[], str], wall: Callable[[], float]
-) -> Callable[[Entry], str]:
-    """`form` cut once; codes that Kannel does not know stay as they are."""
-    if form == STANDARD:
-        return _standard
-    pieces = _CODE.split(form)
-    fields = dict(_FIELDS)
-    fields["t"] = lambda entry: now()
-    fields["T"] = lambda entry: str(int(wall()))
-
-    def write(entry: Entry) -> str:
-        words = _Words(entry)
-        line = [pieces[0]]
-        for code, text in zip(pieces[1::2], pieces[2::2], strict=True):
-            if code in fields:
-                line.append(fields[code](entry))
-            elif code in _WORDS:
-                line.append(_WORDS[code](words))
-            else:
-                line.append(f"%{code}")
-            line.append(text)
-        return "".join(line)
-
-    return write
-
-
-def _standard(e: Entry) -> str:
-    return (
-        f"{e.event} [SMSC:{e.smsc}] [SVC:{e.service}] [ACT:{e.account}] [BINF:{e.binfo}] "
-        f"[FID:{e.foreign_id}] [META:{e.meta}] [from:{e.sender}] [to:{e.receiver}] "
-        f"[flags:{e.mclass}:{e.coding}:{e.mwi}:{e.compress}:{e.mask}] "
-        f"[msg:{len(e.octets)}:{_message(e)}] [udh:{len(e.udh)}:{e.udh.hex().upper()}]"
-    )
+def open_logs(
+    config: Config, clock: Clock, wall: Callable[[], float], uuid: Callable[[int], str]
+) -> AccessLog | None:
+    """The access logs, where they are wanted; raises OSError when a file cannot be opened."""
+    if not (config.logging.access_log or config.logging.request_log):
+        return None
+    ids = {smsc.name: smsc.id for smsc in config.smscs}
+    return AccessLog(config.logging, clock, wall, lambda name: ids.get(name, name), uuid)

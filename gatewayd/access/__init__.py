@@ -1,0 +1,10 @@
+"""The access log: a line per message in Kannel's words, for the scripts that bill by it.
+
+Two logs, as Kannel's two programs write them: the messages (bearerbox's) and the requests
+(smsbox's). Lines gather during a turn of the reactor and are written in one piece at its end.
+A line is made of printable ASCII (requests: of UTF-8) whatever a phone or a caller sent.
+"""
+
+from gatewayd.access.log import AccessLog, NotedReports, open_logs, together
+
+__all__ = ["AccessLog", "NotedReports", "open_logs", "together"]

@@ -1,0 +1,67 @@
+"""Endpoints and ports as the configuration asks for them; TLS itself is in tests/live."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from OpenSSL import SSL
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.testing import MemoryReactorClock
+
+from gatewayd.config import ListenerConfig, SmscConfig, TlsConfig
+from gatewayd.net.connect import Connector, ServerContext, Unverified, client_options
+
+
+def connected(**fields: Any) -> tuple[Any, ...]:
+    """Host, port, factory, time-out and own address of the connect that is made."""
+    reactor = MemoryReactorClock()
+    smsc = SmscConfig("a", "a", **fields)
+    Connector(reactor).endpoint(smsc, "192.0.2.1", 2775).connect(Factory.forProtocol(Protocol))
+    (client,) = reactor.tcpClients
+    return client
+
+
+def test_an_smsc_is_connected_to_within_its_time() -> None:
+    host, port, _, timeout, own = connected(connect_timeout=7.0)
+    assert (host, port, timeout, own) == ("192.0.2.1", 2775, 7.0, None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "own"),
+    [
+        ({"source_address": "192.0.2.9"}, ("192.0.2.9", 0)),
+        ({"source_port": 4000}, ("0.0.0.0", 4000)),
+        ({"source_address": "192.0.2.9", "source_port": 4000}, ("192.0.2.9", 4000)),
+    ],
+)
+def test_our_own_address_may_be_fixed(fields: dict[str, Any], own: tuple[str, int]) -> None:
+    assert connected(**fields)[4] == own
+
+
+@pytest.mark.parametrize(
+    ("host", "interface"), [("127.0.0.1", "127.0.0.1"), ("*", ""), ("all", ""), ("::1", "::1")]
+)
+def test_a_listener_listens_where_it_is_told(host: str, interface: str) -> None:
+    reactor = MemoryReactorClock()
+    factory = Factory.forProtocol(Protocol)
+    Connector(reactor).listen(ListenerConfig(host, 13013), factory)
+    assert reactor.tcpServers == [(13013, factory, 1024, interface)]
+
+
+def test_nothing_but_verify_no_switches_verification_off() -> None:
+    assert isinstance(client_options(TlsConfig(enabled=True, verify=False), "h"), Unverified)
+    assert not isinstance(client_options(TlsConfig(enabled=True), "h.example"), Unverified)
+
+
+def test_an_authority_or_certificate_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing.pem")
+    for tls in (
+        TlsConfig(enabled=True, ca_file=missing),
+        TlsConfig(enabled=True, certificate_file=missing),
+    ):
+        with pytest.raises(OSError, match=r"missing\.pem"):
+            client_options(tls, "h.example")
+    with pytest.raises(SSL.Error):
+        ServerContext(TlsConfig(enabled=True, certificate_file=missing))
