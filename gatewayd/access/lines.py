@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 _PENDING: Final = 65_536  # lines that wait for one turn's end; beyond, they are written at once
 _MODE: Final = 0o640  # numbers and perhaps texts: not for everybody
-
-
-class Clock(Protocol):
-    """Where the end of a turn can be waited for."""
-
-    def callLater(self, delay: float, call: Callable[[], object]) -> object: ...
 
 
 class Lines:
@@ -24,7 +19,7 @@ class Lines:
     log = Logger()
 
     def __init__(
-        self, path: str, clock: Clock, stamp: Callable[[], str] | None, marked: bool
+        self, path: str, clock: IReactorTime, stamp: Callable[[], str] | None, marked: bool
     ) -> None:
         """`stamp` begins every line; `marked`: the file says when it begins and ends.
 
@@ -40,12 +35,15 @@ class Lines:
 
     def add(self, text: str) -> None:
         """`text` without control characters; it is in the file when the turn has ended."""
-        waiting = self._waiting
-        if not waiting:
+        if not self._waiting:
             self._clock.callLater(0, self.flush)
-        waiting.append(f"{self._stamp()} {text}\n" if self._stamp is not None else f"{text}\n")
-        if len(waiting) >= _PENDING:
+        self._append(text)
+        if len(self._waiting) >= _PENDING:
             self.flush()
+
+    def _append(self, text: str) -> None:
+        stamp = "" if self._stamp is None else f"{self._stamp()} "
+        self._waiting.append(f"{stamp}{text}\n")
 
     def flush(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -92,5 +90,5 @@ class Lines:
 
     def _mark(self, text: str) -> None:
         if self._marked:
-            self.add(text)
+            self._append(text)
         self.flush()

@@ -7,8 +7,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol, TypeVar
 
+from twisted.internet.interfaces import IReactorTime
+
 from gatewayd.access.entry import STANDARD, Entry, compiled, one_line, printable
-from gatewayd.access.lines import Clock, Lines
+from gatewayd.access.lines import Lines
 from gatewayd.config import Config
 from gatewayd.config.model import LoggingConfig
 from gatewayd.log import masked
@@ -88,7 +90,7 @@ class AccessLog:
     def __init__(
         self,
         config: LoggingConfig,
-        clock: Clock,
+        clock: IReactorTime,
         wall: Callable[[], float],
         ids: Callable[[str], str],
         uuid: Callable[[int], str],
@@ -384,7 +386,7 @@ def together(parts: Sequence[Segment]) -> tuple[bytes, bytes]:
 
 
 def open_logs(
-    config: Config, clock: Clock, wall: Callable[[], float], uuid: Callable[[int], str]
+    config: Config, clock: IReactorTime, wall: Callable[[], float], uuid: Callable[[int], str]
 ) -> AccessLog | None:
     """The access logs, where they are wanted; raises OSError when a file cannot be opened."""
     if not (config.logging.access_log or config.logging.request_log):

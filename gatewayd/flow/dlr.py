@@ -7,6 +7,7 @@ restart a missing row means "went well".
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -87,11 +88,12 @@ class DlrFlow:
         self._first_only = {smsc.name for smsc in config.smscs if smsc.smpp.receipts_for == "first"}
         self._hold = config.limits.parked_receipt
         self._parked_limit = 1000 * max(1, sum(len(smsc.binds) for smsc in config.smscs))
-        self._pending: dict[str, Segment] = {}
-        self._finished: dict[str, None] = {}
+        # Ordered: in a plain dict the oldest is found only past every gap that deleting left.
+        self._pending: OrderedDict[str, Segment] = OrderedDict()
+        self._finished: OrderedDict[str, None] = OrderedDict()
         self._parked: dict[str, list[Parked]] = {}
         self._parked_count = 0
-        self._folds: dict[int, Fold] = {}
+        self._folds: OrderedDict[int, Fold] = OrderedDict()
         self.failed: Callable[[int, Work], None] = _nothing  # called when a message fails
         self._began = keys.take()
         self.receipts = self.unmatched = self.made = 0
@@ -172,7 +174,7 @@ class DlrFlow:
         self._finished.pop(name, None)  # the SMSC gives the id a second time
         pending[name] = segment
         if len(pending) > PENDING:
-            del pending[next(iter(pending))]
+            pending.popitem(last=False)
         if self._parked and name in self._parked:
             for parked in self._parked.pop(name):
                 self._parked_count -= 1
@@ -189,7 +191,7 @@ class DlrFlow:
         folds = self._folds
         folds[message] = fold
         if len(folds) > FOLDS:
-            del folds[next(iter(folds))]
+            folds.popitem(last=False)
         return fold
 
     def _with_fold(self, segment: Segment, then: Callable[[Fold], None]) -> None:
@@ -444,7 +446,7 @@ class DlrFlow:
         finished = self._finished
         finished[name] = None
         if len(finished) > FINISHED:
-            del finished[next(iter(finished))]
+            finished.popitem(last=False)
         work.ends.append(segment.id)
 
     def _or_undo(

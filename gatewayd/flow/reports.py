@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 from urllib.parse import urlsplit
@@ -62,7 +63,7 @@ class ReportBoxes:
         self._formats: dict[str, PlatformFormat] = {}
         self._tries: dict[int, int] = {}
         self._finals: dict[int, int] = {}  # messages with a final report on its way: how many
-        self._told: dict[int, None] = {}
+        self._told: OrderedDict[int, None] = OrderedDict()
         self.boxes: dict[str, Outbox[Report]] = {}
         self.sent = self.failed = self.dropped = self.attempts = 0
 
@@ -202,7 +203,7 @@ class ReportBoxes:
                 self._finals.pop(report.message, None)
                 self._told[report.message] = None
                 if len(self._told) > TOLD:
-                    del self._told[next(iter(self._told))]
+                    self._told.popitem(last=False)
         self._journal.add(work)
 
     def _format(self, channel: ChannelConfig) -> PlatformFormat:

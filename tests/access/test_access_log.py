@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -49,9 +50,9 @@ class Bench:
         return self.lines(name)[-1].removeprefix("2026-11-22 01:43:24 ")
 
 
-def segment(text: str = "hello", **fields: object) -> Segment:
+def segment(text: str = "hello", **fields: Any) -> Segment:
     payload = encode_gsm(text)
-    values = {
+    values: dict[str, Any] = {
         "source": "12345",
         "destination": "5582999000111",
         "payload": payload,
@@ -60,21 +61,21 @@ def segment(text: str = "hello", **fields: object) -> Segment:
         "dlr_mask": 31,
         **fields,
     }
-    return Segment(id=1, **values)  # type: ignore[arg-type]
+    return Segment(id=1, **values)
 
 
-def inbound(**fields: object) -> Inbound:
-    values = {"account": "user1", "meta": "?smpp?", "destination": "28282", "compress": 0, **fields}
-    return Inbound(**values)  # type: ignore[arg-type]
+def inbound(**fields: Any) -> Inbound:
+    values: dict[str, Any] = {"account": "user1", "meta": "?smpp?", "destination": "28282", "compress": 0, **fields}
+    return Inbound(**values)
 
 
 def test_each_event_is_written_as_kannel_wrote_it(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     log = bench.access
     log.sent(segment(smsc_id="id0001"), "?smpp_resp?")
-    reply = {"source": "28282", "destination": "+5582999000111", "user": "svc-gg", "dlr_mask": 0}
+    reply: dict[str, Any] = {"source": "28282", "destination": "+5582999000111", "user": "svc-gg", "dlr_mask": 0}
     log.sent(segment("açé €".replace("ç", "Ç"), smsc_id="id0005", **reply), "?smpp_resp?")
-    octets = {"coding": 1, "mclass": 1, "mwi": 0, "compress": 0, "account": "acc"}
+    octets: dict[str, Any] = {"coding": 1, "mclass": 1, "mwi": 0, "compress": 0, "account": "acc"}
     udh = bytes.fromhex("06050415820000")
     log.sent(
         segment(payload=b"41424344", udh=udh, destination="5511", smsc_id="id0228", **octets),
@@ -82,10 +83,10 @@ def test_each_event_is_written_as_kannel_wrote_it(tmp_path: Path) -> None:
     )
     for index, payload in enumerate((b"\x04\x1f", b"\x04\x40")):
         part = bytes.fromhex(CONCATENATED) + bytes([index + 1])
-        several = {"message": 1, "index": index, "total": 2, "destination": "5511", "coding": 2}
+        several: dict[str, Any] = {"message": 1, "index": index, "total": 2, "destination": "5511", "coding": 2}
         log.sent(segment(payload=payload, udh=part, dlr_mask=0, **several), "?smpp_resp?")
     log.failed(segment(), "0x00000065/ESME Receiver Permanent App Error Code")
-    barred = {"source": "777", "destination": "5511", "via": ""}
+    barred: dict[str, Any] = {"source": "777", "destination": "5511", "via": ""}
     log.failed(segment("x", **barred), "sender not in white-list")
     log.failed(segment("x", source="123456789012345678901", dlr_mask=0), "MALFORMED SMS")
     log.failed(segment("x", via="", smsc="zzz"), "no SMSC")
@@ -122,10 +123,10 @@ def test_each_event_is_written_as_kannel_wrote_it(tmp_path: Path) -> None:
             meta="?orig_msg?dlr_mask=31&?smpp?dlr_err=%03%00%00&",
         )
     )
-    number = {"source": "+5582999000111", "destination": "12345"}
-    log.unmatched("smsc1", Receipt("id0015", 1, "id:id0015 sub:001", **number))  # type: ignore[arg-type]
+    number: dict[str, Any] = {"source": "+5582999000111", "destination": "12345"}
+    log.unmatched("smsc1", Receipt("id0015", 1, "id:id0015 sub:001", **number))
     log.close()
-    assert bench.lines() == GOLDEN.read_text().replace("[msg:16:", "[msg:17:").splitlines()
+    assert bench.lines() == GOLDEN.read_text().splitlines()
 
 
 def test_a_message_of_several_segments_is_one_line_whatever_becomes_of_them(tmp_path: Path) -> None:
@@ -236,7 +237,7 @@ def test_requests_are_written_as_smsbox_wrote_them(tmp_path: Path) -> None:
             "<%a><%k><%r><%s><%S><%r>",
             "<one two three, four><one><two+three%2C+four><two><three,><four>",
         ),
-        ("%L:%b %U:%u", "20:one two three, four 0:"),
+        ("%L:%b %U:%u", "19:one two three, four 0:"),
         ("%e%j%%%", "%e%j%%"),
         ("%I %R [%N]", "UUID http://x/ []"),
     ],
@@ -244,7 +245,7 @@ def test_requests_are_written_as_smsbox_wrote_them(tmp_path: Path) -> None:
 def test_each_code_of_a_form_stands_for_its_field(form: str, line: str, tmp_path: Path) -> None:
     bench = Bench(tmp_path, form=form, clean=True)
     bench.access.sent(segment("one two three, four", dlr_url="http://x/"), "")
-    assert bench.lines() == [line.replace("20:", "19:")]
+    assert bench.lines() == [line]
 
 
 def test_the_log_is_reopened_where_it_was_moved_away(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ class VpnLab:
     def python(self, name: str, side: str, module: str, *args: str) -> subprocess.Popen[bytes]:
         return self.spawn(name, side, sys.executable, "-m", module, *args)
 
-    def signal(self, name: str, number: signal.Signals) -> None:
+    def send(self, name: str, number: signal.Signals) -> None:
         process = self._processes[name]
         if process.poll() is None:
             process.send_signal(number)
@@ -261,7 +261,7 @@ class VpnLab:
         new.write_text(json.dumps(what))
         new.rename(self.folder / "faults.json")
         if "relay" in self._processes:
-            self.signal("relay", signal.SIGHUP)
+            self.send("relay", signal.SIGHUP)
 
     def kill_vpn(self, side: str, number: signal.Signals = signal.SIGKILL) -> None:
         self.end(f"vpn-{side}", number)

@@ -27,7 +27,9 @@ from gatewayd.smsc.link import LinkState
 
 PORT = 6789
 SIOCSIFFLAGS, UP = 0x8914, 1
-EVERY_CHARACTER = "@£$¥èéùìòÇØøÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ!\"#¤%&'()*+,-./0159:;<=>?¡AZÄÖÑÜ§¿azäöñüà^{}\\[~]|€"
+EVERY_CHARACTER = (
+    "@£$¥èéùìòÇØøÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ!\"#¤%&'()*+,-./0159:;<=>?¡AZÄÖÑÜ§¿azäöñüà^{}\\[~]|€"
+)
 
 
 def loopback_up() -> None:

@@ -109,8 +109,10 @@ class Stage:
 
     def __init__(self) -> None:
         self.reactor: Any = EPollReactor()
+        self.reactor.startRunning(installSignalHandlers=False)
         self.connector = Connector(self.reactor)
-        self.factory: Any = Factory.forProtocol(Smsc)
+        factory: Any = Factory.forProtocol(Smsc)
+        self.factory = factory
         self.factory.links = []
         self.factory.ended = 0
         self.port: Any = None
@@ -148,8 +150,9 @@ class Stage:
         self.service.stopService()
         self.service.abort()
         self.port.stopListening()
-        self.until(lambda: False, 0.05)
-        self.reactor.disconnectAll()
+        self.reactor.stop()
+        for _ in range(5):
+            self.reactor.iterate(0.01)
 
     # -- Listener
 
@@ -180,8 +183,8 @@ def outcome(certificate: str, tls: TlsConfig) -> tuple[bool, str]:
 
 
 def trusting(authority: Authority, **fields: Any) -> TlsConfig:
-    fields = {"enabled": True, "ca_file": authority.file, "server_name": NAME} | fields
-    return TlsConfig(**fields)
+    fields.setdefault("server_name", NAME)
+    return TlsConfig(enabled=True, ca_file=authority.file, **fields)
 
 
 def test_a_certificate_of_the_trusted_authority_for_this_name_is_taken(

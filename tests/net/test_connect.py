@@ -24,8 +24,8 @@ def connected(**fields: Any) -> tuple[Any, ...]:
 
 
 def test_an_smsc_is_connected_to_within_its_time() -> None:
-    host, port, _, timeout, own = connected(connect_timeout=7.0)
-    assert (host, port, timeout, own) == ("192.0.2.1", 2775, 7.0, None)
+    _, port, _, timeout, own = connected(connect_timeout=7.0)
+    assert (port, timeout, own) == (2775, 7.0, None)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_our_own_address_may_be_fixed(fields: dict[str, Any], own: tuple[str, in
 )
 def test_a_listener_listens_where_it_is_told(host: str, interface: str) -> None:
     reactor = MemoryReactorClock()
-    factory = Factory.forProtocol(Protocol)
+    factory: Any = Factory.forProtocol(Protocol)
     Connector(reactor).listen(ListenerConfig(host, 13013), factory)
     assert reactor.tcpServers == [(13013, factory, 1024, interface)]
 

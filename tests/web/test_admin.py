@@ -293,3 +293,40 @@ def test_shutdown_is_answered_before_it_begins() -> None:
     desk.control.shutdown = shutdown  # type: ignore[method-assign]
     assert desk.text("/shutdown") == "Bringing system down"
     assert written == [True]
+
+
+SAFE = replace(CONFIG, admin_by_get=False)
+
+
+def asked(desk: Desk, method: str, target: str, header: str = "") -> Reply:
+    head = f"{method} {target} HTTP/1.1\r\nContent-Length: 0\r\n{header}\r\n"
+    return desk.raw(head.encode())
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if "status" not in name])
+def test_unless_allowed_a_get_changes_nothing(command: str) -> None:
+    desk = Desk(SAFE)
+    reply = asked(desk, "GET", f"/{command}?password=adminpw&smsc=smsc2&id={UUID}")
+    assert reply.status == 405
+    assert ("Allow", "POST") in reply.headers
+    assert not desk.control.done
+    assert desk.control.now.state == "running"
+
+
+def test_a_post_or_a_password_in_a_header_changes_something() -> None:
+    desk = Desk(SAFE)
+    assert asked(desk, "POST", "/suspend?password=adminpw").body == b"Kannel suspended"
+    reply = asked(desk, "GET", "/resume", "X-Password: adminpw\r\n")
+    assert reply.body == b"Running resumed"
+    assert asked(desk, "GET", "/suspend", "X-Password: wrong\r\n").body == b"Denied"
+    assert asked(desk, "GET", "/status.txt?password=statuspw").status == 200
+
+
+def test_what_the_store_tells_later_is_answered_later() -> None:
+    desk = Desk()
+    found: Deferred[bool] = Deferred()
+    desk.control.remove_message = lambda uuid: found  # type: ignore[method-assign]
+    desk.send(f"/remove-message?password=adminpw&id={UUID}")
+    assert not desk.read()
+    found.callback(True)
+    assert f"Message id `{UUID}' removed".encode() in desk.read()
