@@ -40,11 +40,14 @@ from gatewayd.flow.pump import Backlog, MtLane, PortState
 from gatewayd.flow.reports import ReportBoxes
 from gatewayd.flow.router import LaneState, Router
 from gatewayd.flow.services import Services
+from gatewayd.flow.targets import Targets
 from gatewayd.metrics import Histogram, Metrics
+from gatewayd.model import Segment
 from gatewayd.net import vpn
 from gatewayd.net.bind import Answer, BindService
 from gatewayd.net.connect import Connector
 from gatewayd.net.http_client import HttpClient
+from gatewayd.net.http_reach import is_ours
 from gatewayd.net.process import execute
 from gatewayd.smsc.contract import Event, SessionOptions, load
 from gatewayd.store.contract import Item, Queue, Recovery, State
@@ -128,6 +131,7 @@ class Gateway(Service):
             per_origin=config.http.connections_out,
             redirects=config.http.redirects,
             proxy=config.http.proxy,
+            targets=Targets(config, is_ours),
         )
         self.access = open_logs(config, reactor, wall, self.keys.uuid)
         self._build(config)
@@ -210,6 +214,7 @@ class Gateway(Service):
             self.mt.on_split = access.split
             self.dlr.on_unmatched = access.unmatched
             self.calls.access = access
+        self.mt.on_uncertain = self._perhaps_sent
         if config.http.allow_exec:
             self.calls.execute = partial(execute, reactor)
         self.binds: list[BindService] = []
@@ -330,6 +335,15 @@ class Gateway(Service):
                 waiting=waiting,
                 uncertain=uncertain,
             )
+
+    def _perhaps_sent(self, smsc: str, segment: Segment) -> None:
+        self.log.warn(
+            "Perhaps sent before the last end: segment {segment} of message {message_id}, {policy}",
+            message_id=self.keys.uuid(segment.message),
+            segment=segment.index + 1,
+            smsc=smsc,
+            policy=self.lanes[smsc].config.on_uncertain.value,
+        )
 
     def _recover_parts(self, rows: Sequence[Item]) -> None:
         for row in rows:
@@ -533,6 +547,8 @@ class Gateway(Service):
         for bind in self.binds:
             bind.abort()
         await self._within(drained, ABORTED)
+        for lane in self.lanes.values():
+            lane.unmark()
         self.vpn.stopService()
         self.calls.stop()
         self.reports.stop()

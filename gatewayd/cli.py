@@ -95,7 +95,7 @@ def _ctl(args: argparse.Namespace) -> int:
     )
 
 
-def _simulate_smpp(args: argparse.Namespace) -> int:
+def _simulate(args: argparse.Namespace) -> int:
     from gatewayd.commands.simulate import simulate  # noqa: PLC0415
     from gatewayd.smsc.smpp_sim import SimulatorOptions  # noqa: PLC0415
 
@@ -118,14 +118,18 @@ def _simulate_smpp(args: argparse.Namespace) -> int:
         hex_ids=args.ids == "hex",
         show=args.log,
     )
-    return simulate(options, args.host, args.port, _reactor())
+    return simulate(options, args.host, args.port, _reactor(), args.protocol)
 
 
 def _decode(args: argparse.Namespace) -> int:
-    from gatewayd.commands import decode  # noqa: PLC0415
+    from gatewayd.commands import decode, decode_cimd2, decode_ucp  # noqa: PLC0415
 
     if args.what == "smpp":
         return decode.smpp(" ".join(args.given), as_json=args.json)
+    if args.what == "ucp":
+        return decode_ucp.decode_ucp(" ".join(args.given), as_json=args.json)
+    if args.what == "cimd2":
+        return decode_cimd2.decode_cimd2(" ".join(args.given), as_json=args.json)
     return decode.receipt(" ".join(args.given), as_json=args.json)
 
 
@@ -150,6 +154,22 @@ def _errors(text: str) -> tuple[float, int]:
     number = int(status, 0) if status else 0x08
     if not 0 < number < 1 << 32:
         raise argparse.ArgumentTypeError("a command_status is a number such as 0x45")
+    return _share(share), number
+
+
+def _ucp_errors(text: str) -> tuple[float, int]:
+    share, _, code = text.partition(":")
+    number = int(code) if code else 55
+    if not 0 < number < 100:
+        raise argparse.ArgumentTypeError("an error code is a number between 1 and 99")
+    return _share(share), number
+
+
+def _cimd2_errors(text: str) -> tuple[float, int]:
+    share, _, code = text.partition(":")
+    number = int(code) if code else 6
+    if not 0 < number < 1000:
+        raise argparse.ArgumentTypeError("an error code is a number between 1 and 999")
     return _share(share), number
 
 
@@ -188,6 +208,8 @@ def _mask(text: str) -> int:
 for _type, _name in (
     (_share, "share"),
     (_errors, "SHARE[:STATUS]"),
+    (_ucp_errors, "SHARE[:CODE]"),
+    (_cimd2_errors, "SHARE[:CODE]"),
     (_seconds, "number of seconds"),
     (_delay, "number of seconds, or off"),
     (_rate, "rate"),
@@ -312,26 +334,58 @@ def _add_simulate(commands: Any) -> None:
     sub = commands.add_parser(
         "simulate", help=text, description=about, formatter_class=_Help, allow_abbrev=False
     )
-    kinds = sub.add_subparsers(title="protocols", metavar="PROTOCOL", required=True)
+    kinds = sub.add_subparsers(
+        title="protocols", metavar="PROTOCOL", required=True, dest="protocol"
+    )
     more = """
 
 A line is printed for each bind, submit, receipt and MO. Shares are written 0.05 or 5%; of each
 submit one throw decides whether it is throttled, refused, left unanswered or accepted."""
-    smpp = _add(kinds, "smpp", _simulate_smpp, "an SMSC that speaks SMPP 3.4", more)
-    option = smpp.add_argument
-    option("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    option("--port", type=_port, default=2775, help="port to listen on, 0: any (%(default)s)")
-    option("--system-id", metavar="NAME", default="", help="lets in only this account")
-    option("--password", metavar="WORD", default="", help="and only with this password")
-    option("--latency", metavar="SECONDS", type=_seconds, default=0.0, help="before each answer")
-    option("--throttle", metavar="SHARE", type=_share, default=0.0, help="answered ESME_RTHROTTLED")
-    option(
+    smpp = _add(kinds, "smpp", _simulate, "an SMSC that speaks SMPP 3.4", more)
+    smpp.add_argument(
         "--errors",
         metavar="SHARE[:STATUS]",
         type=_errors,
         default=(0.0, 0x08),
         help="answered with this command_status (0x08, ESME_RSYSERR)",
     )
+    _simulate_options(smpp.add_argument, 2775, "answered ESME_RTHROTTLED")
+    smpp.add_argument(
+        "--ids",
+        choices=("decimal", "hex"),
+        default="decimal",
+        help="message ids; hex: hexadecimal in answers and decimal in receipts, as some SMSCs do",
+    )
+    ucp = _add(kinds, "ucp", _simulate, "an SMSC that speaks UCP/EMI", more)
+    ucp.set_defaults(ids="decimal")
+    ucp.add_argument(
+        "--errors",
+        metavar="SHARE[:CODE]",
+        type=_ucp_errors,
+        default=(0.0, 55),
+        help="answered with this error code (55, system error)",
+    )
+    _simulate_options(ucp.add_argument, 3000, "answered 04, operation not allowed")
+    cimd2 = _add(kinds, "cimd2", _simulate, "an SMSC that speaks CIMD2", more)
+    cimd2.set_defaults(ids="decimal")
+    cimd2.add_argument(
+        "--errors",
+        metavar="SHARE[:CODE]",
+        type=_cimd2_errors,
+        default=(0.0, 6),
+        help="answered with this error code (6, general system error)",
+    )
+    _simulate_options(cimd2.add_argument, 9971, "answered 10, temporary congestion")
+
+
+def _simulate_options(option: Any, port: int, throttled: str) -> None:
+    """What every simulated SMSC can be told."""
+    option("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    option("--port", type=_port, default=port, help="port to listen on, 0: any (%(default)s)")
+    option("--system-id", metavar="NAME", default="", help="lets in only this account")
+    option("--password", metavar="WORD", default="", help="and only with this password")
+    option("--latency", metavar="SECONDS", type=_seconds, default=0.0, help="before each answer")
+    option("--throttle", metavar="SHARE", type=_share, default=0.0, help=throttled)
     option("--silent", metavar="SHARE", type=_share, default=0.0, help="never answered")
     option(
         "--receipts",
@@ -340,7 +394,7 @@ submit one throw decides whether it is throttled, refused, left unanswered or ac
         default=1.0,
         help="from the answer to the receipt, or off (%(default)s)",
     )
-    option("--failures", metavar="SHARE", type=_share, default=0.0, help="receipts with UNDELIV")
+    option("--failures", metavar="SHARE", type=_share, default=0.0, help="receipts of failure")
     option("--echo", action="store_true", help="the phone answers every SMS with its own text")
     option("--mo", metavar="RATE", type=_rate, default=0.0, help="MO per second, while bound")
     option("--mo-from", metavar="NUMBER", default="+15550100001", help="their sender (%(default)s)")
@@ -350,12 +404,6 @@ submit one throw decides whether it is throttled, refused, left unanswered or ac
         metavar="TEXT",
         default="Message {n}",
         help="their text; {n} counts them (%(default)s)",
-    )
-    option(
-        "--ids",
-        choices=("decimal", "hex"),
-        default="decimal",
-        help="message ids; hex: hexadecimal in answers and decimal in receipts, as some SMSCs do",
     )
     option("--log", action="store_true", help="show numbers in full, and texts")
 
@@ -369,9 +417,15 @@ def _add_decode(commands: Any) -> None:
     kinds = sub.add_subparsers(title="what", metavar="WHAT", required=True, dest="what")
     smpp = _add(kinds, "smpp", _decode, "SMPP PDUs as hex, one or several behind each other")
     smpp.add_argument("given", metavar="HEX", nargs="+", help="the octets, or - to read them")
+    ucp = _add(kinds, "ucp", _decode, "UCP/EMI frames as they stand or as hex")
+    ucp.add_argument("given", metavar="TEXT|HEX", nargs="+", help="the frames, or - to read them")
+    cimd2 = _add(kinds, "cimd2", _decode, "CIMD2 packets as they stand or as hex")
+    cimd2.add_argument("given", metavar="TEXT|HEX", nargs="+", help="the packets, or - for stdin")
     receipt = _add(kinds, "receipt", _decode, "the text of a delivery receipt: id:... stat:...")
     receipt.add_argument("given", metavar="TEXT", nargs="+", help="the text, or - to read it")
     _with_json(smpp)
+    _with_json(ucp)
+    _with_json(cimd2)
     _with_json(receipt)
 
 

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from gatewayd.errors import StoreError
 from gatewayd.flow.keys import stamp_of
 from gatewayd.flow.services import Services
-from gatewayd.model import Mo, Part, Report, Segment
+from gatewayd.model import Mo, Part, Report, Segment, shown_id
 from gatewayd.store.contract import Item, Queue, State, Work
 from gatewayd.web.ctl import BadRequest, Result
 
@@ -143,7 +143,7 @@ class Desk:
             "smsc": item.lane,
             "tries": item.tries,
             "due": _time(item.due) if item.due else "",
-            "smsc_id": item.name.partition("/")[2] or segment.smsc_id,
+            "smsc_id": shown_id(item.name.partition("/")[2] or segment.smsc_id),
         }
 
     def dead(self, after: str, limit: int) -> Deferred[Result]:

@@ -14,10 +14,14 @@ from enum import Enum, IntEnum, IntFlag
 
 from msgspec import Struct
 
-
 # In an SMSC's message id, what stands behind this mark only tells messages apart (UCP: the
 # recipient); people and %F are shown what stands before it.
 SMSC_ID_KEY = "\t"
+
+
+def shown_id(smsc_id: str) -> str:
+    """An SMSC's message id as people and platforms see it."""
+    return smsc_id.partition(SMSC_ID_KEY)[0]
 
 
 class Coding(IntEnum):

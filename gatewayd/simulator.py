@@ -1,7 +1,8 @@
 """A simulated SMSC: it takes submits, sends receipts and MO, and misbehaves as it is told.
 
 Accounts are the system_ids that bind. What is to be delivered to an account waits until one of its
-binds may receive and has room; every deliver_sm is followed until it is answered.
+binds may receive and has room; every delivery is followed until it is answered. What protocol is
+spoken, SMPP or another, is the business of a `Speech`.
 """
 
 from __future__ import annotations
@@ -19,24 +20,20 @@ from twisted.python.failure import Failure
 
 from gatewayd.config.model import BindMode
 from gatewayd.log import masked
-from gatewayd.smsc import smpp_pdu as pdus
 from gatewayd.smsc import smpp_sim
 from gatewayd.smsc.contract import Closing
-from gatewayd.smsc.smpp_server import (
-    RTHROTTLED,
+from gatewayd.smsc.server import (
     Attached,
+    Credentials,
     Delivered,
     ServerEvent,
-    SmppServerSession,
+    Speech,
     Submit,
     TurnedAway,
     Undelivered,
 )
 from gatewayd.smsc.smpp_sim import Fate, SimulatorOptions
-from gatewayd.smsc.smpp_status import reason_of
 
-RBINDFAIL, RINVPASWD, RINVSYSID = 0x0D, 0x0E, 0x0F  # command_status, SMPP 3.4, 5.1.3
-TEMPORARY = frozenset({0x08, 0x14, RTHROTTLED, 0x64})  # answers after which it is delivered again
 RETRY_PAUSE = 5.0  # seconds before that
 MOST_TRIES = 100
 MOST_WAITING = 100_000  # deliveries of one account; what comes beyond is dropped and counted
@@ -47,9 +44,9 @@ RECEIVERS = frozenset({BindMode.RECEIVER, BindMode.TRANSCEIVER})
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """One deliver_sm on its way to an account."""
+    """One receipt or MO on its way to an account."""
 
-    sm: pdus.Sm
+    sm: Any
     what: str  # "receipt" or "MO", and of what, for people
     tries: int = 0
 
@@ -109,7 +106,7 @@ class Link(Protocol):
         self.peer = peer
         self._simulator = simulator
         self._clock = simulator.clock
-        self.session = SmppServerSession(simulator.options.server, simulator.admit)
+        self.session = simulator.speech.session(simulator.options.server, simulator.admit)
         self.account: Account | None = None
         self.deliveries: dict[int, Delivery] = {}  # by tag, unanswered
         self._timer: IDelayedCall | None = None
@@ -220,8 +217,10 @@ class Simulator(Factory):
         chance: Callable[[], float],
         wall: Callable[[], float],
         tell: Callable[[str], None] = lambda line: None,
+        speech: Speech = smpp_sim,
     ) -> None:
         self.options = options
+        self.speech = speech
         self.clock = clock
         self.accounts: dict[str, Account] = {}
         self.links: list[Link] = []
@@ -265,18 +264,18 @@ class Simulator(Factory):
 
     # ---- what links tell
 
-    def admit(self, bind: pdus.Bind) -> int:
-        """The command_status that answers a bind."""
+    def admit(self, bind: Credentials) -> int:
+        """The status that answers a bind."""
         options = self.options
         system_id = bind.system_id.decode("utf-8", "backslashreplace")
         if options.system_id and system_id != options.system_id:
-            return RINVSYSID
+            return self.speech.WRONG_ACCOUNT
         if options.password and bind.password != options.password.encode():
-            return RINVPASWD
+            return self.speech.WRONG_PASSWORD
         if self._stopped:
-            return RBINDFAIL
+            return self.speech.NOT_NOW
         full = len(self.accounts) >= MOST_ACCOUNTS and system_id not in self.accounts
-        return RBINDFAIL if full else 0
+        return self.speech.NOT_NOW if full else 0
 
     def connected(self, link: Link) -> None:
         self.links.append(link)
@@ -315,7 +314,7 @@ class Simulator(Factory):
             self._tell(f"bound     {event.system_id} as {event.mode.value} from {link.peer}")
             self._agenda.after(0, lambda: self._deliver(account))
         elif isinstance(event, TurnedAway):
-            reason = reason_of(event.status)
+            reason = self.speech.reason_of(event.status)
             self._tell(f"refused   a bind as {event.system_id!r} from {link.peer}: {reason}")
         elif not isinstance(event, Closing):
             self._tell(f"note      {link.peer}: {event}")
@@ -336,37 +335,38 @@ class Simulator(Factory):
         if fate is Fate.SILENT:
             link.session.forget(event.ticket)
         elif fate is Fate.THROTTLED:
-            link.session.answer(event.ticket, RTHROTTLED)
+            link.session.answer(event.ticket, self.speech.THROTTLED)
         elif fate is Fate.REFUSED:
             link.session.answer(event.ticket, self.options.error_status)
-            fate_text = f"refused, {reason_of(self.options.error_status)}"
+            fate_text = f"refused, {self.speech.reason_of(self.options.error_status)}"
             self._tell(f"submit    {what}: {fate_text}")
         else:
             self.taken += 1
             self._id += 1
-            told = f"{self._id:X}" if self.options.hex_ids else str(self._id)
+            told, name = self.speech.ids(self._id, self.options.hex_ids)
             link.session.answer(event.ticket, 0, told)
             self._tell(f"submit    {what}: accepted, id {told}")
             if account is not None:
-                self._after_acceptance(account, sm, str(self._id))
+                self._after_acceptance(account, sm, name)
         if fate in (Fate.SILENT, Fate.THROTTLED):
             self._tell(f"submit    {what}: {fate.value}")
         link.flush()
 
-    def _after_acceptance(self, account: Account, sm: pdus.Sm, message_id: str) -> None:
+    def _after_acceptance(self, account: Account, sm: Any, message_id: str) -> None:
         options = self.options
         if options.echo:
-            mo = Delivery(smpp_sim.echo(sm), f"MO        {self._route(smpp_sim.echo(sm))}")
+            answer = self.speech.echo(sm, self._wall())
+            mo = Delivery(answer, f"MO        {self._route(answer)}")
             self._agenda.after(max(options.receipts, 0.0) + 0.5, lambda: self._offer(account, mo))
         if options.receipts < 0:
             return
         delivered = self._chance() >= options.failures
-        if not smpp_sim.wants_receipt(sm, delivered):
+        if not self.speech.wants_receipt(sm, delivered):
             return
         submitted = self._wall()
 
         def make() -> None:
-            made = smpp_sim.receipt(
+            made = self.speech.receipt(
                 sm, message_id, delivered=delivered, submitted=submitted, done=self._wall()
             )
             word = "DELIVRD" if delivered else "UNDELIV"
@@ -393,7 +393,8 @@ class Simulator(Factory):
     def send_mo(self, account: Account, source: str, destination: str, text: str) -> None:
         """A phone sends `text`; a long one goes in parts."""
         self._reference = self._reference + 1 & 0xFF
-        for sm in smpp_sim.messages(source, destination, text, self._reference):
+        now = self._wall()
+        for sm in self.speech.messages(source, destination, text, self._reference, now):
             self._offer(account, Delivery(sm, f"MO        {self._route(sm)}"))
 
     def _offer(self, account: Account, delivery: Delivery) -> None:
@@ -419,7 +420,7 @@ class Simulator(Factory):
     def _delivered(self, link: Link, delivery: Delivery, status: int) -> None:
         account = link.account
         assert account is not None
-        again = status in TEMPORARY and delivery.tries < MOST_TRIES
+        again = status in self.speech.TEMPORARY and delivery.tries < MOST_TRIES
         if not status:
             if delivery.what.startswith("MO"):
                 self.mos += 1
@@ -428,7 +429,7 @@ class Simulator(Factory):
             self._tell(f"{delivery.what}: taken by {account.system_id}")
         else:
             plan = f"again in {RETRY_PAUSE:g} s" if again else "given up"
-            self._tell(f"{delivery.what}: refused, {reason_of(status)}, {plan}")
+            self._tell(f"{delivery.what}: refused, {self.speech.reason_of(status)}, {plan}")
             self.dropped += not again
         if again:
             self._agenda.after(RETRY_PAUSE, lambda: self._offer(account, delivery))
@@ -436,13 +437,12 @@ class Simulator(Factory):
 
     # ---- for people
 
-    def _route(self, sm: pdus.Sm) -> str:
+    def _route(self, sm: Any) -> str:
         """Who writes to whom, and what where that may be shown."""
-        source = sm.source.decode("utf-8", "backslashreplace")
-        destination = sm.destination.decode("utf-8", "backslashreplace")
+        source, destination = self.speech.addresses(sm)
         if not self.options.show:
             return f"{_number(source)} -> {_number(destination)}"
-        return f"{source} -> {destination} {_quoted(smpp_sim.readable(sm))}"
+        return f"{source} -> {destination} {_quoted(self.speech.readable(sm))}"
 
 
 def _number(address: str) -> str:

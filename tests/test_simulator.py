@@ -13,8 +13,9 @@ from twisted.internet.testing import StringTransport
 from gatewayd import simulator as module
 from gatewayd.simulator import Link, Simulator
 from gatewayd.smsc import smpp_pdu as pdus
+from gatewayd.smsc import smpp_sim
+from gatewayd.smsc.server import ServerOptions
 from gatewayd.smsc.smpp_frame import Framer
-from gatewayd.smsc.smpp_server import ServerOptions
 from gatewayd.smsc.smpp_sim import Fate, SimulatorOptions
 
 QUIET = ServerOptions(system_id="simulator", enquire_interval=1e6)
@@ -287,7 +288,7 @@ def test_accounts_and_connections_are_bounded(monkeypatch: pytest.MonkeyPatch) -
     refused = Esme(bench, name=b"second")
     [answer] = refused.heard()
     assert isinstance(answer, pdus.BindResp)
-    assert answer.status == module.RBINDFAIL
+    assert answer.status == smpp_sim.NOT_NOW
     assert refused.wire.closed
     assert bench.simulator.buildProtocol(None) is None
 

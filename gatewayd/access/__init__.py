@@ -2,7 +2,7 @@
 
 Two logs, as Kannel's two programs write them: the messages (bearerbox's) and the requests
 (smsbox's). Lines gather during a turn of the reactor and are written in one piece at its end.
-A line is made of printable ASCII (requests: of UTF-8) whatever a phone or a caller sent.
+A line stays one line, and a message in it printable ASCII, whatever a phone or a caller sent.
 """
 
 from gatewayd.access.log import AccessLog, NotedReports, open_logs, together

@@ -44,18 +44,15 @@ class Entry:
     report: bool = False
 
 
-def printable(text: str) -> str:
-    return text.encode("utf-8", "replace").translate(_PRINTABLE).decode("ascii")
-
-
 def one_line(text: str) -> str:
+    """`text` without what could begin another line, or steer a terminal."""
     return _CONTROL.sub(".", text)
 
 
 def _message(entry: Entry) -> str:
     if entry.coding in (Coding.OCTETS, Coding.UCS2):
         return entry.octets.hex().upper()
-    return entry.octets.decode("utf-8", "surrogateescape")
+    return entry.octets.translate(_PRINTABLE).decode("ascii")
 
 
 class _Words:

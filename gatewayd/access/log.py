@@ -9,12 +9,22 @@ from typing import Final, Protocol, TypeVar
 
 from twisted.internet.interfaces import IReactorTime
 
-from gatewayd.access.entry import STANDARD, Entry, compiled, one_line, printable
+from gatewayd.access.entry import STANDARD, Entry, compiled, one_line
 from gatewayd.access.lines import Lines
 from gatewayd.config import Config
 from gatewayd.config.model import LoggingConfig
 from gatewayd.log import masked
-from gatewayd.model import Coding, HttpAnswer, Inbound, Mo, Order, Receipt, Report, Segment
+from gatewayd.model import (
+    Coding,
+    HttpAnswer,
+    Inbound,
+    Mo,
+    Order,
+    Receipt,
+    Report,
+    Segment,
+    shown_id,
+)
 from gatewayd.sms.alphabets import decode_gsm
 from gatewayd.sms.udh import part_of
 
@@ -144,8 +154,8 @@ class AccessLog:
                     self._tell(whole)
             return
         entry = self._outbound(SENT, segment, segment.payload, segment.udh)
-        entry.foreign_id = segment.smsc_id
-        entry.meta += meta
+        entry.foreign_id = shown_id(segment.smsc_id)
+        entry.meta = _meta(segment.meta, meta)
         self._add(entry)
 
     def failed(self, segment: Segment, reason: str) -> None:
@@ -186,7 +196,7 @@ class AccessLog:
                 service=report.user,
                 account=report.account,
                 binfo=report.binfo,
-                foreign_id=report.smsc_id,
+                foreign_id=shown_id(report.smsc_id),
                 meta=report.meta,
                 sender=report.source,
                 receiver=report.destination,
@@ -238,7 +248,7 @@ class AccessLog:
         payload, udh = together(whole.segments)
         entry = self._outbound(SENT, first, payload, udh)
         if first.dlr_url:
-            entry.foreign_id = first.smsc_id
+            entry.foreign_id = shown_id(first.smsc_id)
         self._add(entry)
 
     def _outbound(self, event: str, segment: Segment, payload: bytes, udh: bytes) -> Entry:
@@ -275,7 +285,7 @@ class AccessLog:
                 if entry.coding in (Coding.OCTETS, Coding.UCS2):
                     entry.octets = b"\0" * len(entry.octets)
             entry.dlr_url = entry.dlr_url.partition("?")[0]
-        self.messages.add(printable(self._write(entry)))
+        self.messages.add(one_line(self._write(entry)))
 
     # -- requests --------------------------------------------------------------------------------
 
@@ -288,6 +298,8 @@ class AccessLog:
             text = "<< UDH >>"
         elif order.coding == Coding.GSM:
             text = order.text
+        elif order.coding == Coding.UCS2 and order.charset:  # as it was before it was recoded
+            text = order.data.decode("utf-16-be", "replace")
         else:
             text = order.data.decode("utf-8", "replace")
         if self._redact:
@@ -362,6 +374,13 @@ def _inbound(event: str, smsc: str, one: Mo | Inbound, uuid: str) -> Entry:
         udh=one.udh,
         uuid=uuid,
     )
+
+
+def _meta(given: str, added: str) -> str:
+    """Meta-data of the caller, if they are any, and behind them what the SMSC's answer brought."""
+    if not given.startswith("?"):
+        return added
+    return f"{given}{'' if given[-1] in '&?' else '&'}{added}" if added else given
 
 
 def _plain(payload: bytes) -> bool:

@@ -1,9 +1,10 @@
-"""`gatewayd simulate smpp`: an SMSC to try things with."""
+"""`gatewayd simulate`: an SMSC to try things with."""
 
 from __future__ import annotations
 
 import sys
 import time
+from importlib import import_module
 from random import SystemRandom
 from typing import Any
 
@@ -11,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 
 from gatewayd.simulator import Simulator, listen
+from gatewayd.smsc.server import Speech
 from gatewayd.smsc.smpp_sim import SimulatorOptions
 
 PATIENCE = 2.0  # seconds that ESMEs get for their answer to our unbind
@@ -34,10 +36,13 @@ def stop(simulator: Simulator, reactor: Any) -> Deferred[None]:
     return gone
 
 
-def simulate(options: SimulatorOptions, host: str, port: int, reactor: Any) -> int:
+def simulate(
+    options: SimulatorOptions, host: str, port: int, reactor: Any, protocol: str = "smpp"
+) -> int:
     """Serve until interrupted; the exit code comes back."""
     chance = SystemRandom().random
-    simulator = Simulator(options, reactor, chance=chance, wall=time.time, tell=say)
+    speech: Speech = import_module(f"gatewayd.smsc.{protocol}_sim")
+    simulator = Simulator(options, reactor, chance=chance, wall=time.time, tell=say, speech=speech)
     try:
         listening = listen(reactor, simulator, host, port)
     except CannotListenError as error:
@@ -46,7 +51,8 @@ def simulate(options: SimulatorOptions, host: str, port: int, reactor: Any) -> i
     address = listening.getHost()
     who = f"system-id {options.system_id}" if options.system_id else "any system-id"
     secret = "the password given" if options.password else "any password"
-    say(f"A simulated SMSC listens on {address.host}:{address.port} for SMPP 3.4, Ctrl-C ends it.")
+    where = f"{address.host}:{address.port}"
+    say(f"A simulated SMSC listens on {where} for {speech.NAME}, Ctrl-C ends it.")
     say(f"It lets in {who} with {secret}.")
     reactor.addSystemEventTrigger("before", "shutdown", stop, simulator, reactor)
     reactor.run()

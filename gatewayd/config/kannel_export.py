@@ -60,6 +60,7 @@ _REMARKS = {
     "enquire-always": "also while traffic flows",
     "throttled-waits": "a throttled segment waits as resend says",
     "split-look-back": "a part ends at its last split character, however early",
+    "dlr-url-allow": "a caller can have any address called, inside our networks too",
     "redirects": "redirects of a platform that are followed",
     "strict": "text that is damaged is sent on as it is; true refuses it",
     "admin-by-get": "commands with the password in the URL, which ends up in logs and histories",

@@ -76,9 +76,7 @@ def read_kannel(path: str, environ: Mapping[str, str], state_directory: str) -> 
             "", retry=calls.retry, timeout=calls.timeout, parallel=calls.parallel, ordered=False
         ),
         tlvs=read_tlvs(sections.get("smpp-tlv", ())),
-        http=replace(
-            _http(core, smsbox, calls), allow_exec=environ.get(_ALLOW_EXEC, "") == "1"
-        ),
+        http=replace(_http(core, smsbox, calls), allow_exec=environ.get(_ALLOW_EXEC, "") == "1"),
         store=_store(core, state_directory),
         logging=_logging(core, smsbox),
         limits=_limits(core),
@@ -229,6 +227,7 @@ def _http(core: Section, smsbox: Section, calls: Calls) -> HttpConfig:
         max_requests_out=calls.parallel,
         connections_out=calls.parallel,
         redirects=_REDIRECTS,
+        dlr_url_allow=("any",),
         strict=False,
         retry_after=0,
         admin_by_get=True,

@@ -376,6 +376,8 @@ class HttpConfig:
     max_requests_out: int = 512  # calls to platforms under way at once, all together
     connections_out: int = 32  # connections to one platform host
     redirects: int = 0  # redirects of a platform that are followed in a row
+    # what else than the channels' own hosts may be called: "https://*.example.net" ..., or "any"
+    dlr_url_allow: tuple[str, ...] = ()
     proxy: str = ""
     strict: bool = True  # refuse what Kannel would send on damaged: bad UTF-8, odd UTF-16 ...
     retry_after: int = 30  # seconds, told with 503; 0: the header is left out, as by Kannel

@@ -191,6 +191,11 @@ def check_doors(config: Config, problems: Problems, *, open_listener: bool) -> N
             problems.warn_at(
                 ("http", "admin"), "passwords are readable on the way: no TLS beyond loopback"
             )
+    if "any" in http.dlr_url_allow:
+        problems.warn_at(
+            ("http", "dlr_url_allow"),
+            "any lets callers of sendsms have every address called, inside our networks too",
+        )
     for index, smsc in enumerate(config.smscs):
         if smsc.tls.enabled and not smsc.tls.verify:
             problems.warn_at(

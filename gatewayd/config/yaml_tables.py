@@ -34,6 +34,7 @@ from gatewayd.config.model import (
     UserConfig,
     VpnConfig,
 )
+from gatewayd.config.url_patterns import url_pattern
 from gatewayd.config.values import (
     boolean,
     days,
@@ -433,6 +434,7 @@ HTTP = keys_of(
     max_requests_out=scalar(integer(1, 100_000)),
     connections_out=scalar(integer(1, 10_000)),
     redirects=scalar(integer(0, 20)),
+    dlr_url_allow=listing(url_pattern),
     proxy=text(blank_or(proxy)),
     retry_after=scalar(integer(0, 3600)),
 )

@@ -16,7 +16,7 @@ from msgspec import json
 from gatewayd.config import Config
 from gatewayd.flow.keys import Keys
 from gatewayd.model import Parked, Receipt, Report, Segment
-from gatewayd.store.contract import Change, Item, Queue, State, Work
+from gatewayd.store.contract import AS_IT_IS, Change, Item, Queue, State, Work
 
 encode_report = json.Encoder().encode
 decode_report = json.Decoder(Report).decode
@@ -262,9 +262,8 @@ class DlrFlow:
                 self._finish(name, other, work)
                 del fold.open[other.index]
             else:
-                work.changes.append(
-                    Change(other.id, State.WAITING, 0.0, other.tries, None, _encode(other))
-                )
+                # It may be under way or held: only what is to be told of it changes.
+                work.changes.append(Change(other.id, AS_IT_IS, body=_encode(other)))
         if not fold.open:
             self._folds.pop(segment.message, None)
 

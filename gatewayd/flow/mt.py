@@ -33,7 +33,13 @@ PAYLOAD = 8192  # octets of a text that travels whole in message_payload
 class LanePort(Protocol):
     """The part of a lane this flow needs."""
 
-    def push(self, segment: Segment) -> None: ...
+    def promise(self) -> bool:
+        """Whether a new segment may be stored as "perhaps sent": the lane has room for it."""
+
+    def unpromise(self) -> None:
+        """It was not stored, after all."""
+
+    def push(self, segment: Segment, promised: bool = False) -> None: ...
 
     def drain(self) -> list[Segment]: ...
 
@@ -55,12 +61,13 @@ class Log(Protocol):
 class Composed:
     """An order as segments: what to keep, and which lanes get them once it is kept."""
 
-    __slots__ = ("acceptance", "folds", "reports", "segments", "work")
+    __slots__ = ("acceptance", "folds", "promised", "reports", "segments", "work")
 
     def __init__(self, acceptance: Acceptance) -> None:
         self.acceptance = acceptance
         self.work = Work()
         self.segments: list[tuple[str, Segment]] = []
+        self.promised: set[int] = set()  # keys of those stored as CLAIMED
         self.folds: list[list[Segment]] = []  # messages of several segments that want reports
         self.reports: list[tuple[Segment, str]] = []  # refused at once, and why
 
@@ -120,6 +127,8 @@ class MtFlow:
         self.uncertain = 0
         self.expired = self.retried = self.failed = self.sent = 0
         self.on_failed: Callable[[Segment, str], None] = _nobody
+        # hears of segments that a restart found perhaps sent
+        self.on_uncertain: Callable[[str, Segment], None] = _nobody_either
         # hears of the messages of several segments that go to their lanes
         self.on_split: Callable[[Sequence[Segment]], None] | None = None
 
@@ -138,7 +147,7 @@ class MtFlow:
             self.overloaded += 1
             reply(Acceptance(Verdict.OVERLOADED, reason="too many messages wait"))
             return
-        composed = self.compose(order)
+        composed = self.compose(order, at_once=True)
         acceptance = composed.acceptance
         if not composed.work.puts:
             self._report_unroutable(composed)
@@ -150,6 +159,9 @@ class MtFlow:
 
         def kept(ok: bool) -> None:
             if not ok:
+                for name, segment in composed.segments:
+                    if segment.id in composed.promised:
+                        self._lanes[name].unpromise()
                 self.overloaded += 1
                 reply(Acceptance(Verdict.OVERLOADED, reason="the store failed"))
                 return
@@ -171,7 +183,7 @@ class MtFlow:
         woken = self._woken
         for name, segment in composed.segments:
             lane = self._lanes[name]
-            lane.push(segment)
+            lane.push(segment, segment.id in composed.promised)
             if not woken:
                 self._journal.after_commit(self._wake)
             woken[name] = lane
@@ -187,8 +199,12 @@ class MtFlow:
             self.on_failed(segment, reason)
             self._dlr.unroutable(segment, reason)
 
-    def compose(self, order: Order) -> Composed:
-        """The order as segments with a lane each; nothing is kept yet."""
+    def compose(self, order: Order, *, at_once: bool = False) -> Composed:
+        """The order as segments with a lane each; nothing is kept yet.
+
+        `at_once`: what finds room in a window is stored as "perhaps sent" already, which spares
+        the mark before the submit. Then they must be handed over, or their promise taken back.
+        """
         coding, data = self._encode(order)
         composed = Composed(Acceptance(Verdict.UNROUTABLE, reason="no SMSC takes it"))
         cuts: dict[tuple[int, bool], list[tuple[bytes, bytes]]] = {}
@@ -219,9 +235,15 @@ class MtFlow:
             if not composed.segments:
                 verdict = Verdict.ACCEPTED if state is LaneState.BOUND else Verdict.QUEUED
                 composed.acceptance = Acceptance(verdict, len(parts), key)
+            lane = self._lanes[name]
             for segment in segments:
+                claimed = 0
+                if at_once and lane.promise():
+                    claimed = 1  # State.CLAIMED
+                    composed.promised.add(segment.id)
+                priority = max(segment.priority, 0)
                 composed.work.puts.append(
-                    Item(Queue.MT, segment.id, name, encode(segment), 0, max(segment.priority, 0))
+                    Item(Queue.MT, segment.id, name, encode(segment), claimed, priority)
                 )
                 composed.segments.append((name, segment))
             if len(segments) > 1 and segments[0].dlr_url:
@@ -346,6 +368,7 @@ class MtFlow:
         for item in items:
             if item.state == State.CLAIMED:
                 self.uncertain += 1
+                self.on_uncertain(name, decode(item.body))
                 if policy is OnUncertain.HOLD:
                     self._journal.add(Work(changes=[Change(item.key, State.HELD, 0.0, item.tries)]))
                     continue
@@ -388,10 +411,8 @@ class MtFlow:
 
     def throttled(self, name: str, segment: Segment) -> None:
         """The SMSC said "slower": the segment goes next, when its bind goes on."""
-        if self._smscs[name].on_uncertain is not OnUncertain.RESUBMIT:  # it is not uncertain
-            self._journal.add(
-                Work(changes=[Change(segment.id, State.WAITING, tries=segment.tries)])
-            )
+        change = Change(segment.id, State.WAITING, tries=segment.tries)  # it is not uncertain
+        self._journal.add(Work(changes=[change]))
         self._lanes[name].put_back(segment)
 
     def unanswered(self, name: str, event: Unanswered) -> None:
@@ -433,3 +454,7 @@ class MtFlow:
 
 def _nobody(segment: Segment, reason: str) -> None:
     """Nobody wants to hear of failures one by one."""
+
+
+def _nobody_either(name: str, segment: Segment) -> None:
+    """Nobody wants to hear of what is uncertain one by one."""

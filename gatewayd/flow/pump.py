@@ -21,6 +21,7 @@ from gatewayd.smsc.contract import Event
 from gatewayd.store.contract import Change, Item, State, Work
 
 CLAIM_PAUSE = 1.0  # seconds, when segments were marked as claimed and could not be written
+MARKED = 1000  # segments of a lane marked ahead, at most
 
 
 class Port(Protocol):
@@ -112,6 +113,7 @@ class MtLane:
         self._timer: IDelayedCall | None = None
         self._pumping = False
         self._marks = config.on_uncertain is not OnUncertain.RESUBMIT
+        self._marker = Marker(self, journal)
         self.ports: list[PortState] = []
         self.held = False  # suspended by hand
         self.stopped = config.dead_start
@@ -165,13 +167,25 @@ class MtLane:
     def drain(self) -> list[Segment]:
         """Take out what waits in memory, in order."""
         segments = self.lane.drain()
+        self._marker.forget()
         self._backlog.waiting -= len(segments)
         return segments
 
-    def push(self, segment: Segment) -> None:
-        """Take a segment that is on disk. `pump` afterwards."""
+    def promise(self) -> bool:
+        """Whether a new segment may be stored as CLAIMED: some window has room for it."""
+        return self._marker.promise()
+
+    def unpromise(self) -> None:
+        """It was not stored, after all."""
+        self._marker.promised -= 1
+
+    def push(self, segment: Segment, promised: bool = False) -> None:
+        """Take a segment that is on disk, as CLAIMED where that was promised. `pump` afterwards."""
         self._backlog.waiting += 1
+        on_disk = self.lane.on_disk
         self.lane.put(segment, max(segment.priority, 0))
+        if promised:
+            self._marker.kept(segment, self.lane.on_disk == on_disk)
 
     def put_back(self, segment: Segment) -> None:
         """Return a segment that was taken; it keeps its place."""
@@ -182,7 +196,7 @@ class MtLane:
         """Return a segment that was taken; it goes not before `seconds` have passed."""
         self._backlog.waiting += 1
         self.lane.delay(segment, self._clock.seconds() + seconds, max(segment.priority, 0))
-        self._arm(seconds)
+        self.arm(seconds)
 
     def waiting(self, limit: int) -> list[Segment]:
         """The first segments that wait in memory, for people."""
@@ -193,6 +207,7 @@ class MtLane:
         if self.lane.discard(key) is None:
             return False
         self._backlog.waiting -= 1
+        self._marker.keys.discard(key)
         self._journal.add(Work(ends=[key]))
         return True
 
@@ -217,13 +232,19 @@ class MtLane:
             return state.paused_until - now
         pause = state.backoff.failed()
         state.paused_until = now + pause
-        self._arm(pause)
+        self.arm(pause)
         return pause
 
     def lost(self, state: PortState) -> None:
         """The bind went: what it carried goes back to the lane."""
         while state.carry:
             self.put_back(state.carry.pop())
+        if not any(other.port.bound for other in self.ports):
+            self.unmark()
+
+    def unmark(self) -> None:
+        """Nothing is handed on for some time: what is only marked was not sent."""
+        self._marker.unmark()
 
     def pump(self) -> None:
         """Hand out segments while there is credit; arms its own timer for what must wait."""
@@ -232,11 +253,14 @@ class MtLane:
         now = self._clock.seconds()
         self._pumping = True
         try:
+            self._marker.missed = False
             wait = self._hand_out(now)
+            if not self._marks:
+                self._marker.look_ahead()
         finally:
             self._pumping = False
         if wait < inf:
-            self._arm(wait)
+            self.arm(wait)
 
     def _hand_out(self, now: float) -> float:
         """Returns the seconds until it is worth trying again; inf when an event will tell."""
@@ -266,15 +290,13 @@ class MtLane:
                 spent += 1
                 if spent >= allowance:
                     break
-            if not progress:
-                break
-            ready = [state for state in ready if credit[state] > 0]
+            ready = [state for state in ready if progress and credit[state] > 0]
         limiter.spend(spent)
         for state in self.ports:
             state.port.flush()
         if claims:
             self._claim(claims)
-        if spent >= allowance and (lane.has_work(now) or any(state.carry for state in ready)):
+        if spent >= allowance and (lane.has_work(now) or any(state.carry for state in self.ports)):
             return limiter.wait()
         return self._next(now)
 
@@ -282,12 +304,19 @@ class MtLane:
         """The lane's next segment; the rest of its message, if ready, stays with this bind."""
         while True:
             carried = bool(state.carry)
-            segment = state.carry.popleft() if carried else self.lane.take(now)
+            segment = state.carry[0] if carried else self.lane.take(now)
             if segment is None:
                 return None
-            if not carried:
+            expired = segment.created < segment.validity <= self._wall()
+            if not self._marks and not self._marker.use(segment) and not expired:
+                if not carried:  # it keeps its place until its mark is on disk
+                    self.lane.put_back(segment, max(segment.priority, 0))
+                return None
+            if carried:
+                state.carry.popleft()
+            else:
                 self._backlog.waiting -= 1
-            if segment.created < segment.validity <= self._wall():
+            if expired:
                 self.on_expired(self, segment)
                 continue
             if segment.total > 1 and not carried:
@@ -316,14 +345,14 @@ class MtLane:
                 state.claimed -= 1
                 if ok and state.port.credit > 0:
                     if not self._submit(state, segment, now):
-                        self._arm(0)  # there is room for another one
+                        self.arm(0)  # there is room for another one
                 else:
                     left.append(segment)
                     self.lost(state)  # the rest of a message does not go before its beginning
             for segment in left:
                 self.put_back(segment)
             if left:
-                self._arm(CLAIM_PAUSE)
+                self.arm(CLAIM_PAUSE)
                 if ok:  # none of them was written, after all
                     self._journal.add(_marked(State.WAITING, left))
             for state in self.ports:
@@ -340,7 +369,7 @@ class MtLane:
                 due = min(due, state.paused_until)
         return max(0.0, due - now)
 
-    def _arm(self, seconds: float) -> None:
+    def arm(self, seconds: float) -> None:
         """One timer, moved only to come earlier."""
         due = self._clock.seconds() + seconds
         if self._timer is not None:
@@ -357,6 +386,93 @@ class MtLane:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+class Marker:
+    """Sees to it that under `resubmit` a segment is CLAIMED on disk before it is written.
+
+    So a restart knows what was perhaps sent, and none of it is sent again unseen. It costs no wait:
+    a new segment that finds room in a window is stored as CLAIMED at once, and of what waits, a
+    window's worth is marked ahead. Hence at most two windows are marked and not answered.
+    """
+
+    def __init__(self, lane: MtLane, journal: Journal) -> None:
+        self._lane = lane
+        self._journal = journal
+        self.keys: set[int] = set()  # of segments in the lane, CLAIMED on disk and not written
+        self.promised = 0  # new segments on their way to the disk, as CLAIMED
+        self.missed = False  # the next segment could not be written for want of its mark
+        self._spare = 0  # how many more may be promised
+        self._life = 0  # marks of an earlier one are worth nothing
+        self._marking = False
+
+    def promise(self) -> bool:
+        if self._spare <= 0:
+            return False
+        self._spare -= 1
+        self.promised += 1
+        return True
+
+    def kept(self, segment: Segment, in_memory: bool) -> None:
+        """A promised segment is on disk, and in the lane."""
+        self.promised -= 1
+        if in_memory:
+            self.keys.add(segment.id)
+        else:
+            self._journal.add(_marked(State.WAITING, [segment]))
+
+    def use(self, segment: Segment) -> bool:
+        """Whether the segment may be written now; then its mark is used up."""
+        if segment.id in self.keys:
+            self.keys.remove(segment.id)
+            return True
+        self.missed = True
+        return False
+
+    def forget(self) -> None:
+        """The lane was emptied: whoever has the segments now marks them again."""
+        self.keys.clear()
+        self._life += 1
+
+    def unmark(self) -> None:
+        keys, self.keys = self.keys, set()
+        self._life += 1
+        if keys:
+            self._journal.add(Work(changes=[Change(key, State.WAITING) for key in keys]))
+
+    def look_ahead(self) -> None:
+        """Mark what will be written next, and find out how much more may be promised."""
+        owner, lane = self._lane, self._lane.lane
+        room, bound, carried = 0, False, 0
+        for state in owner.ports:
+            room += state.credit
+            carried += len(state.carry)
+            bound = bound or state.port.bound
+        taken = lane.count + carried + self.promised
+        self._spare = 0 if lane.on_disk else min(room - taken, lane.cap - len(lane) - self.promised)
+        if self._marking or not bound or not (lane.count or carried):
+            return
+        most = max(1, min(MARKED, owner.config.window * len(owner.ports)))
+        if not self.missed and len(self.keys) >= most - most // 4:
+            return
+        ahead = [segment for state in owner.ports for segment in state.carry]
+        ahead += lane.head(most)
+        if len(self.keys) > 2 * most:  # some have left the lane in other ways
+            self.keys.intersection_update([segment.id for segment in ahead])
+        wanted = [segment for segment in ahead if segment.id not in self.keys]
+        if wanted:
+            self._marking = True
+            work = _marked(State.CLAIMED, wanted)
+            self._journal.add(work, partial(self._done, self._life, [s.id for s in wanted]))
+
+    def _done(self, life: int, keys: Sequence[int], ok: bool) -> None:
+        self._marking = False
+        if not ok:
+            self._lane.arm(CLAIM_PAUSE)
+            return
+        if life == self._life:
+            self.keys.update(keys)
+        self._lane.pump()
 
 
 def _marked(state: State, segments: Sequence[Segment]) -> Work:

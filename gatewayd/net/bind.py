@@ -38,6 +38,9 @@ from gatewayd.smsc.link import LinkState
 
 Answer = Callable[[int, Outcome], None]
 STABLE = 60.0  # bound for so long: the next reconnect begins with the shortest pause again
+# A route may show before its tunnel carries anything, and a SYN lost in it is repeated after 1, 3,
+# 7 ... seconds: the first attempts on a new path are given up and made again instead.
+HASTY, PATIENCE = 4, 0.5  # attempts, seconds for each
 CLOSE_TIMEOUT = 5.0  # a link that was told to close is dropped after so long
 
 
@@ -245,6 +248,7 @@ class BindService(Service):
         self._tried = False
         self._tried_at = self._not_before = -inf
         self._abandoning = self._hurry = False
+        self._hasty = 0  # attempts left that are cut short
         self._gate = Gate(bool(smsc.vpn.device) and smsc.vpn.require, self, clock)
         self.peer = ""  # the address that the SMSC was last reached at
         self.dead = smsc.dead_start
@@ -344,6 +348,7 @@ class BindService(Service):
             return
         self.hold()
         self._backoff.reset()
+        self._hasty = HASTY
         self._timer = self._clock.callLater(self._soonest(settle), self._try)
 
     def path_told(self) -> None:
@@ -409,16 +414,28 @@ class BindService(Service):
         self._attempt = attempt
         attempt.addCallbacks(self._connected, self._not_connected)
         attempt.addErrback(lambda failure: self.log.failure("A bind broke", failure))
+        if self._hasty and self._attempt is not None:
+            self._hasty -= 1
+            self._timer = self._clock.callLater(PATIENCE, self._cut_short)
+
+    def _cut_short(self) -> None:
+        self._timer = None
+        if self._link is None:
+            self._abandon()
+            self._try()
 
     def _connected(self, link: IProtocol) -> None:
         self._attempt = None
+        self._cancel_timer()
         if self._link is not None and (not self.running or self.dead):
             self._link.abort()
 
     def _not_connected(self, failure: Failure) -> None:
         self._attempt = None
+        self._cancel_timer()
         if not self.running or self.dead or self._abandoning:
             return
+        self._hasty = 0
         self._target += 1
         self._resting = False
         self._again(f"cannot connect: {failure.getErrorMessage()}")
@@ -524,6 +541,7 @@ class BindService(Service):
             reason = f"the SMSC refuses the bind ({refused.reason})"
         if self._hurry:
             self._backoff.reset()
+            self._hasty = HASTY
             pause = self._soonest(SETTLE)
         self._hurry = False
         if shut := self._gate.shut:  # told by the watcher already; its word will bring us back

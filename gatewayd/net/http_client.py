@@ -7,6 +7,7 @@ from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
+from gatewayd.flow.targets import Targets
 from gatewayd.model import HttpAnswer
 from gatewayd.net.http_fast import METHODS, Done, EndpointFor, FastLane
 from gatewayd.net.http_general import GeneralLane
@@ -69,7 +70,8 @@ class HttpClient:
 
     TLS is always verified, by `trust_root` or by the system's authorities. Bodies are read up to
     `body_limit` octets and never decompressed. `per_origin` bounds the connections to one host and
-    port; how many calls wait at once is the caller's affair.
+    port; how many calls wait at once is the caller's affair. `targets` says what may be called,
+    also after a redirect (None: everything).
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class HttpClient:
         body_limit: int = 65536,
         trust_root: Any = None,
         endpoint: EndpointFor | None = None,
+        targets: Targets | None = None,
     ) -> None:
         self._redirects = redirects
         self._proxied = bool(proxy)
@@ -97,6 +100,7 @@ class HttpClient:
             body_limit=body_limit,
             trust_root=trust_root,
             endpoint=endpoint,
+            targets=targets,
         )
         self._general = GeneralLane(
             reactor,
@@ -104,6 +108,7 @@ class HttpClient:
             connect_timeout=connect_timeout,
             body_limit=body_limit,
             trust_root=trust_root,
+            targets=targets,
         )
 
     def send(self, call: HttpCall, done: Done) -> None:

@@ -13,14 +13,16 @@ from typing import Any, Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress, IDelayedCall, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import optionsForClientTLS
 from twisted.python.failure import Failure
 
+from gatewayd.flow.targets import Targets
 from gatewayd.model import HttpAnswer
+from gatewayd.net.http_reach import way_to
 from gatewayd.net.http_wire import describe_failure, describe_loss, origin_of, request_octets
 from gatewayd.platforms.contract import HttpCall
 
@@ -403,7 +405,8 @@ class FastLane:
     """All origins. Limits are per answer in octets and per origin in connections.
 
     `trust_root` are the authorities for https (None: the system's); names are always verified.
-    `endpoint` says how to reach an origin; None: by name, over TCP or TLS.
+    `endpoint` says how to reach an origin; None: by name, over TCP or TLS,
+    where `targets` allow it.
     """
 
     def __init__(
@@ -417,8 +420,10 @@ class FastLane:
         body_limit: int = 65536,
         trust_root: Any = None,
         endpoint: EndpointFor | None = None,
+        targets: Targets | None = None,
     ) -> None:
         self._reactor = reactor
+        self._targets = targets
         self.per_origin = per_origin
         self.idle_timeout = idle_timeout
         self.header_limit = header_limit
@@ -478,7 +483,9 @@ class FastLane:
         return cut, origin
 
     def _by_name(self, scheme: str, host: str, port: int) -> IStreamClientEndpoint:
-        endpoint = HostnameEndpoint(self._reactor, host, port, timeout=self._connect_timeout)
+        endpoint = way_to(
+            self._reactor, self._targets, scheme, host, port, self._connect_timeout
+        )
         if scheme == "http":
             return endpoint
         options = optionsForClientTLS(host, trustRoot=self._trust_root)

@@ -28,8 +28,10 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer, IResponse
 from zope.interface import implementer
 
+from gatewayd.flow.targets import Targets
 from gatewayd.model import HttpAnswer
 from gatewayd.net.http_fast import Done
+from gatewayd.net.http_reach import way_to
 from gatewayd.net.http_wire import describe_failure
 from gatewayd.platforms.contract import HttpCall
 
@@ -198,7 +200,8 @@ def _as_received(response: Any) -> IResponse:
 class GeneralLane:
     """Calls by treq, through `proxy` (host:port or http://user:password@host:port).
 
-    Bodies are never decompressed: what a small one unpacks to has no bound.
+    Bodies are never decompressed: what a small one unpacks to has no bound. Behind a proxy the
+    addresses that names lead to are the proxy's affair; here only the origin is checked.
     """
 
     def __init__(
@@ -209,8 +212,10 @@ class GeneralLane:
         connect_timeout: float = 10.0,
         body_limit: int = 65536,
         trust_root: Any = None,
+        targets: Targets | None = None,
     ) -> None:
         self._reactor = reactor
+        self._targets = targets
         self._connect_timeout = connect_timeout
         self._body_limit = body_limit
         self._trust_root = trust_root
@@ -241,7 +246,8 @@ class GeneralLane:
         if self._proxy is not None:
             way = _Tunnel(self._proxy, host, port, self._authorization)
         else:
-            way = HostnameEndpoint(self._reactor, host, port, timeout=self._connect_timeout)
+            scheme = "https" if tls else "http"
+            way = way_to(self._reactor, self._targets, scheme, host, port, self._connect_timeout)
         if not tls:
             return way
         options = optionsForClientTLS(host, trustRoot=self._trust_root)
@@ -290,6 +296,8 @@ class GeneralLane:
         agent = self._agents.get(scheme.lower())
         if agent is None or not mark:
             return HttpAnswer(0, error="bad URL")
+        if self._targets is not None and (why := self._targets.refusal(call.url)):
+            return HttpAnswer(0, error=why)
         headers = Headers()
         for name, value in call.headers:
             headers.addRawHeader(name, value)

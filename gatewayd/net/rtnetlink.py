@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gatewayd.errors import PeerError
 
@@ -167,19 +167,32 @@ def refusal_of(body: bytes) -> int:
 # -- the sockets -----------------------------------------------------------------------------------
 
 
-class Kernel:
-    """This machine's kernel.
+def netlink_socket() -> Any:
+    """A socket to the kernel's routing tables.
 
     Raises:
         OSError: this is no Linux, or netlink is forbidden here.
     """
+    family = getattr(socket, "AF_NETLINK", None)
+    if family is None:
+        raise OSError("only Linux tells what becomes of network devices")
+    return socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
 
-    def __init__(self) -> None:
-        family = getattr(socket, "AF_NETLINK", None)
-        if family is None:
-            raise OSError("only Linux tells what becomes of network devices")
-        self._asking = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
-        self._hearing = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+
+class Kernel:
+    """This machine's kernel; `make` makes the sockets to it.
+
+    Raises:
+        OSError: as `netlink_socket`.
+    """
+
+    def __init__(self, make: Callable[[], Any] = netlink_socket) -> None:
+        self._asking = make()
+        try:
+            self._hearing = make()
+        except OSError:
+            self._asking.close()
+            raise
         self._sequence = 0
         try:
             self._asking.bind((0, 0))
@@ -190,7 +203,8 @@ class Kernel:
 
     def fileno(self) -> int:
         """Readable when something has changed."""
-        return self._hearing.fileno()
+        number: int = self._hearing.fileno()
+        return number
 
     def drain(self) -> None:
         """Forget what was heard: what counts is asked for. Some may have been lost anyway."""

@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 
 from gatewayd import __version__
 from gatewayd.config import ChannelConfig
-from gatewayd.model import SMSC_ID_KEY, Coding, HttpAnswer, Mo, Outcome, Report
+from gatewayd.model import Coding, HttpAnswer, Mo, Outcome, Report, shown_id
 from gatewayd.platforms import escapes
 from gatewayd.platforms.contract import HttpCall
 from gatewayd.platforms.escapes import Values, format_time, url_encode
@@ -78,7 +78,7 @@ def report_values(report: Report, uuid: str) -> Values:
         time=report.time,
         service=report.user,
         dlr=report.status,
-        foreign_id=report.smsc_id.partition(SMSC_ID_KEY)[0],
+        foreign_id=shown_id(report.smsc_id),
         coding=report.coding,
         charset=report.charset or "UTF-8",
         mclass=report.mclass,

@@ -147,6 +147,11 @@ class Framer:
         self._buffer = bytearray()  # from its STX on; empty: between packets
         self.partial_since = inf  # `now` of the first octet of a packet not yet whole; inf: none
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a packet was begun and not ended."""
+        return bool(self._buffer)
+
     def feed(self, data: bytes, now: float = 0.0) -> list[bytes | PeerError]:
         """Return what `data` completed."""
         found: list[bytes | PeerError] = []

@@ -6,7 +6,7 @@ several may share them.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 
 from gatewayd.model import SMSC_ID_KEY
 
@@ -25,16 +25,16 @@ class MessageIds:
 
     def __init__(self) -> None:
         # How many messages have had this id, and the ids whose final report has not come.
-        self._seen: dict[str, tuple[int, deque[str]]] = {}
+        self._seen: OrderedDict[str, tuple[int, list[str]]] = OrderedDict()
 
     def submitted(self, destination: str, timestamp: str) -> str:
         """The id of a message that was just accepted and asked for a report."""
         name = id_of(destination, timestamp)
-        count, waiting = self._seen.get(name, (0, deque()))
+        count, waiting = self._seen.get(name) or (0, [])
         waiting.append(f"{name}/{count + 1}" if count else name)
         self._seen[name] = count + 1, waiting
         if len(self._seen) > MOST:
-            del self._seen[next(iter(self._seen))]
+            self._seen.popitem(last=False)
         return waiting[-1]
 
     def reported(self, destination: str, timestamp: str, *, final: bool) -> str:
@@ -43,7 +43,7 @@ class MessageIds:
         _, waiting = self._seen.get(name, (0, None))
         if not waiting:
             return name
-        return waiting.popleft() if final else waiting[0]
+        return waiting.pop(0) if final else waiting[0]
 
 
 def id_of(destination: str, timestamp: str) -> str:

@@ -8,9 +8,8 @@ out, bytes to write wait in `take_bytes()`, as with `contract.Session`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import inf
-from typing import Any, NamedTuple
+from typing import Any
 
 from msgspec import structs
 
@@ -20,6 +19,15 @@ from gatewayd.smsc import smpp_pdu as pdus
 from gatewayd.smsc import smpp_status as statuses
 from gatewayd.smsc.contract import Alive, Closing, Noted
 from gatewayd.smsc.link import KeepAlive, LinkState, Pulse, Step, after
+from gatewayd.smsc.server import (
+    Attached,
+    Delivered,
+    ServerEvent,
+    ServerOptions,
+    Submit,
+    TurnedAway,
+    Undelivered,
+)
 from gatewayd.smsc.smpp_frame import Framer
 
 RTHROTTLED = 0x58  # command_status, SMPP 3.4, 5.1.3
@@ -32,61 +40,6 @@ _MODES = {
     pdus.BIND_TRANSCEIVER: BindMode.TRANSCEIVER,
 }
 _BOUND = frozenset({LinkState.BOUND, LinkState.DRAINING})
-
-
-class Attached(NamedTuple):
-    """The ESME bound; from now on it may submit, or be delivered to, as its mode says."""
-
-    system_id: str
-    mode: BindMode
-
-
-class TurnedAway(NamedTuple):
-    """The ESME's bind was refused with this command_status; `Closing` follows."""
-
-    system_id: str
-    status: int
-
-
-class Submit(NamedTuple):
-    """A submit_sm or data_sm; it waits for `answer(ticket, ...)`."""
-
-    ticket: int
-    pdu: pdus.Sm
-
-
-class Delivered(NamedTuple):
-    """The ESME answered the deliver_sm `tag` with `status` after `seconds`; 0 means it took it."""
-
-    tag: int
-    status: int
-    seconds: float
-
-
-class Undelivered(NamedTuple):
-    """No answer to the deliver_sm `tag`: it has to be delivered again."""
-
-    tag: int
-    reason: str
-
-
-ServerEvent = Attached | TurnedAway | Submit | Delivered | Undelivered | Noted | Alive | Closing
-
-
-@dataclass(frozen=True, slots=True)
-class ServerOptions:
-    """How this SMSC behaves towards every ESME. Times are seconds; those of 0 are off."""
-
-    system_id: str = "gatewayd"  # told in the answer to a bind
-    window: int = 50  # deliver_sm unanswered at once
-    most_submits: int = 1000  # submits unanswered at once; one more is answered ESME_RTHROTTLED
-    max_pdu: int = 65536
-    bind_timeout: float = 10.0  # from the connect to the bind (session_init_timer, 7.2)
-    enquire_interval: float = 30.0
-    enquire_timeout: float = 10.0
-    response_timeout: float = 60.0  # from a deliver_sm to its answer
-    unbind_timeout: float = 5.0
-    partial_pdu_timeout: float = 30.0
 
 
 class SmppServerSession:

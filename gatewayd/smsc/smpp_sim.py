@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -13,6 +14,8 @@ from gatewayd.sms import alphabets, charsets
 from gatewayd.sms.dcs import from_dcs
 from gatewayd.sms.segments import encode_text, split
 from gatewayd.sms.udh import find_shift, length_with_header
+from gatewayd.smsc import smpp_status as statuses
+from gatewayd.smsc.server import Credentials, ServerOptions, ServerSession
 from gatewayd.smsc.smpp_pdu import (
     DELIVER_SM,
     MESSAGE_PAYLOAD,
@@ -25,7 +28,12 @@ from gatewayd.smsc.smpp_pdu import (
     Sm,
     first,
 )
-from gatewayd.smsc.smpp_server import ServerOptions
+from gatewayd.smsc.smpp_server import SmppServerSession
+
+NAME = "SMPP 3.4"
+NOT_NOW, WRONG_PASSWORD, WRONG_ACCOUNT = 0x0D, 0x0E, 0x0F  # command_status, SMPP 3.4, 5.1.3
+THROTTLED = 0x58
+TEMPORARY = frozenset({0x08, 0x14, THROTTLED, 0x64})
 
 DELIVERED = 2  # message_state, SMPP 3.4, 5.2.28
 UNDELIVERABLE = 5
@@ -83,6 +91,21 @@ class SimulatorOptions:
         return Fate.TAKEN
 
 
+def session(options: ServerOptions, admit: Callable[[Credentials], int]) -> ServerSession:
+    """A session of this protocol."""
+    return SmppServerSession(options, admit)
+
+
+def reason_of(status: int) -> str:
+    """A status in words."""
+    return statuses.reason_of(status)
+
+
+def ids(number: int, hexadecimal: bool) -> tuple[str, str]:
+    """How the message `number` is called in its answer, and in its receipt."""
+    return f"{number:X}" if hexadecimal else str(number), str(number)
+
+
 def wants_receipt(submit: Sm, delivered: bool) -> bool:
     """Whether its registered_delivery asks for a receipt of this outcome (SMPP 3.4, 5.2.17)."""
     wish = submit.registered_delivery & 0x03
@@ -119,7 +142,7 @@ def receipt(submit: Sm, message_id: str, *, delivered: bool, submitted: float, d
     )
 
 
-def echo(submit: Sm) -> Sm:
+def echo(submit: Sm, now: float = 0.0) -> Sm:
     """The MO that a phone would send which answers with the very text it got."""
     return structs.replace(
         submit,
@@ -142,7 +165,9 @@ def echo(submit: Sm) -> Sm:
     )
 
 
-def messages(source: str, destination: str, text: str, reference: int) -> list[Sm]:
+def messages(
+    source: str, destination: str, text: str, reference: int, now: float = 0.0
+) -> list[Sm]:
     """`text` as an MO, in parts that carry `reference` (0-255) when it is long.
 
     Raises `TooLong` beyond 255 parts.
@@ -168,6 +193,13 @@ def messages(source: str, destination: str, text: str, reference: int) -> list[S
             )
         )
     return found
+
+
+def addresses(sm: Sm) -> tuple[str, str]:
+    """Source and destination, for people."""
+    return sm.source.decode("utf-8", "backslashreplace"), sm.destination.decode(
+        "utf-8", "backslashreplace"
+    )
 
 
 def readable(sm: Sm, default_charset: str = "") -> str:

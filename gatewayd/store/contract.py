@@ -50,6 +50,9 @@ class Item(Struct, frozen=True, gc=False):
     name: str = ""  # what receipts will call it by: "<SMSC id>/<message id>"; "" for none
 
 
+AS_IT_IS = -1  # a Change's state that leaves state, due and tries of the row alone
+
+
 class Change(Struct, frozen=True, gc=False):
     """A row's new state; `name` None and `body` None leave those as they are."""
 

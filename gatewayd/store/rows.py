@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from gatewayd.store.contract import Change, Item, Work
+from gatewayd.store.contract import AS_IT_IS, Change, Item, Work
 
 Value = int | float | str | bytes | None
 Statement = tuple[str, Sequence[Value]]
@@ -37,7 +37,8 @@ PUT = {
     for size in _SIZES
 }
 CHANGE = {
-    size: "UPDATE item SET state = v.column2, tries = v.column3, due = v.column4,"
+    size: "UPDATE item SET state = iif(v.column2 < 0, state, v.column2),"
+    " tries = iif(v.column2 < 0, tries, v.column3), due = iif(v.column2 < 0, due, v.column4),"
     " name = CASE WHEN v.column5 IS NULL THEN name ELSE nullif(v.column5, '') END,"
     f" body = coalesce(v.column6, body) FROM ({_values(size, 6)}) AS v WHERE item.key = v.column1"
     for size in _SIZES
@@ -64,11 +65,12 @@ def keys_of(table: dict[int, str], keys: Sequence[Value]) -> Iterable[Statement]
 
 def _merged(old: Change, new: Change) -> Change:
     """`new` after `old`, as one: what `new` leaves as it is, is what `old` made of it."""
+    latest = old if new.state == AS_IT_IS else new
     return Change(
         new.key,
-        new.state,
-        new.due,
-        new.tries,
+        latest.state,
+        latest.due,
+        latest.tries,
         old.name if new.name is None else new.name,
         old.body if new.body is None else new.body,
     )

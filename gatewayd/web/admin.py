@@ -135,8 +135,9 @@ class Admin:
         command, page = _command_of(request)
         if command not in _COMMANDS:
             end = page.line_end
-            unknown = f"Unknown command `{page.quote(request.path)}'.{end}Possible commands are:{end}"
-            self._reply(request, page, unknown + "".join(f"{name}{end}" for name in _COMMANDS))
+            known = "".join(f"{name}{end}" for name in _COMMANDS)
+            unknown = f"Unknown command `{page.quote(request.path)}'."
+            self._reply(request, page, f"{unknown}{end}Possible commands are:{end}{known}")
             return
         fields = decode_query(request.query)
         header = request.headers.get("x-password")

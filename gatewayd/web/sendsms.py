@@ -9,6 +9,7 @@ from typing import Final
 
 from gatewayd.access import AccessLog
 from gatewayd.config.model import Config, UserConfig
+from gatewayd.flow.targets import Targets
 from gatewayd.model import Acceptance, Order, Verdict
 from gatewayd.sms import charsets
 from gatewayd.web.arguments import decode_query, read_integer
@@ -23,6 +24,7 @@ _LONGEST_UDH = 140
 _LONGEST_ACCOUNT = 64
 _SHORTEST_URL = 8
 _LONGEST_URL = 4096
+_LONGEST_STRICT_URL = 2000
 _LONGEST_ADDRESS = 20  # SMPP 3.4, 5.2.8
 _LONGEST_DELAY = 10 * 366 * 24 * 60  # minutes; more is as good as for ever
 
@@ -64,6 +66,7 @@ DENIED: Final = _answer(400, "Number(s) has/have been denied by white- and/or bl
 NO_SENDER: Final = _answer(400, "Sender missing and no global set, rejected")
 LONG_UDH: Final = _answer(400, "UDH field is too long, rejected")
 BAD_ACCOUNT: Final = _answer(400, "Account field misformed or too long, rejected")
+BAD_URL: Final = _answer(400, "DLR-URL not allowed, rejected")
 BAD_TEXT: Final = _answer(400, "Charset or body misformed, rejected")
 BAD_TYPE: Final = _answer(400, "Invalid content-type")
 UNSUPPORTED: Final = _answer(415, "Unsupported content-type, rejected")
@@ -113,6 +116,8 @@ class SendSms:
         self._characters = http.receiver_characters.encode()
         self._json = http.json_posts
         self._once = Once(config)
+        self._targets = Targets(config)
+        self._longest_url = _LONGEST_STRICT_URL if http.strict else _LONGEST_URL
         self.users = Users(config.users, only_allowed=http.strict)
         busy: tuple[tuple[str, str], ...] = KANNEL_HEADERS
         if http.retry_after:
@@ -335,14 +340,17 @@ class SendSms:
         if not url:
             return user.dlr_url
         if (
-            not _SHORTEST_URL <= len(url) <= _LONGEST_URL
+            not _SHORTEST_URL <= len(url) <= self._longest_url
             or not url[:8].lower().startswith((b"http://", b"https://"))
             or b"\r" in url
             or b"\n" in url
             or b"\0" in url
         ):
             raise Refused(_misformed("DLR-URL"))
-        return self.text_of("DLR-URL", url)
+        text = self.text_of("DLR-URL", url)
+        if self._targets.refusal(text):
+            raise Refused(BAD_URL)
+        return text
 
     def text_of(self, field: str, value: bytes) -> str:
         """A field that is text. Kannel hands octets on whatever they are; `strict` refuses some."""

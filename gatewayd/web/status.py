@@ -161,6 +161,9 @@ class StoredMessage:
     box: str = ""
 
 
+_NOT_XML = "\ufffe\uffff"  # no characters at all (XML 1.0, 2.2)
+
+
 class Page(Enum):
     """The four ways of writing a page."""
 
@@ -175,7 +178,7 @@ class Page(Enum):
 
     def quote(self, text: str) -> str:
         """`text` so that it is nothing but text on this page; no control characters."""
-        text = "".join(c if c >= " " or c in "\n\t" else " " for c in text)
+        text = "".join(" " if (c < " " and c not in "\n\t") or c in _NOT_XML else c for c in text)
         return text if self is Page.TEXT else escape(text, quote=False)
 
     def wrap(self, body: str) -> bytes:

@@ -65,7 +65,13 @@ def segment(text: str = "hello", **fields: Any) -> Segment:
 
 
 def inbound(**fields: Any) -> Inbound:
-    values: dict[str, Any] = {"account": "user1", "meta": "?smpp?", "destination": "28282", "compress": 0, **fields}
+    values: dict[str, Any] = {
+        "account": "user1",
+        "meta": "?smpp?",
+        "destination": "28282",
+        "compress": 0,
+        **fields,
+    }
     return Inbound(**values)
 
 
@@ -73,7 +79,12 @@ def test_each_event_is_written_as_kannel_wrote_it(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     log = bench.access
     log.sent(segment(smsc_id="id0001"), "?smpp_resp?")
-    reply: dict[str, Any] = {"source": "28282", "destination": "+5582999000111", "user": "svc-gg", "dlr_mask": 0}
+    reply: dict[str, Any] = {
+        "source": "28282",
+        "destination": "+5582999000111",
+        "user": "svc-gg",
+        "dlr_mask": 0,
+    }
     log.sent(segment("açé €".replace("ç", "Ç"), smsc_id="id0005", **reply), "?smpp_resp?")
     octets: dict[str, Any] = {"coding": 1, "mclass": 1, "mwi": 0, "compress": 0, "account": "acc"}
     udh = bytes.fromhex("06050415820000")
@@ -83,7 +94,13 @@ def test_each_event_is_written_as_kannel_wrote_it(tmp_path: Path) -> None:
     )
     for index, payload in enumerate((b"\x04\x1f", b"\x04\x40")):
         part = bytes.fromhex(CONCATENATED) + bytes([index + 1])
-        several: dict[str, Any] = {"message": 1, "index": index, "total": 2, "destination": "5511", "coding": 2}
+        several: dict[str, Any] = {
+            "message": 1,
+            "index": index,
+            "total": 2,
+            "destination": "5511",
+            "coding": 2,
+        }
         log.sent(segment(payload=payload, udh=part, dlr_mask=0, **several), "?smpp_resp?")
     log.failed(segment(), "0x00000065/ESME Receiver Permanent App Error Code")
     barred: dict[str, Any] = {"source": "777", "destination": "5511", "via": ""}
@@ -248,6 +265,37 @@ def test_each_code_of_a_form_stands_for_its_field(form: str, line: str, tmp_path
     assert bench.lines() == [line]
 
 
+def test_only_the_message_is_squeezed_into_ascii(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.access.sent(segment("caf\u00e9", source="Caf\u00e9@"), "")
+    assert "[from:Caf\u00e9@]" in bench.last()
+    assert "[msg:5:caf..]" in bench.last()
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("?smpp?tariff=1&foo=bar", "?smpp?tariff=1&foo=bar&?smpp_resp?"),
+        ("garbage", "?smpp_resp?"),
+        ("?smpp?", "?smpp??smpp_resp?"),
+    ],
+)
+def test_what_the_answer_brought_stands_behind_the_callers_meta_data(
+    given: str, shown: str, tmp_path: Path
+) -> None:
+    bench = Bench(tmp_path)
+    bench.access.sent(segment(meta=given), "?smpp_resp?")
+    assert f"[META:{shown}]" in bench.last()
+
+
+def test_a_recoded_text_is_shown_as_it_was(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    data = "\u044f".encode("utf-16-be")
+    order = Order(user="u", receivers=["1"], source="1", coding=2, data=data, charset="UTF-8")
+    bench.access.asked("u", "127.0.0.1", order)
+    assert bench.last("requests.log").endswith("request: '\u044f'")
+
+
 def test_the_log_is_reopened_where_it_was_moved_away(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.access.sent(segment("one"), "")
@@ -288,7 +336,7 @@ def test_nothing_that_was_sent_starts_a_line_of_its_own(
     bench.clock.advance(0)
     line = (bench.folder / "access.log").read_bytes()
     assert line.count(b"\n") == 1
-    assert line.isascii()
+    assert not (set(range(0x20)) - {10}) & set(line)
     assert (bench.folder / "requests.log").read_text().count("\n") == 2
 
 

@@ -14,7 +14,7 @@ from gatewayd.config import ListenerConfig, TlsConfig
 
 COMMANDS = (
     *("run", "check", "import-kannel", "probe", "send", "ctl", "simulate", "decode", "demo"),
-    *("simulate smpp", "decode smpp", "decode receipt"),
+    *("simulate smpp", "simulate ucp", "decode smpp", "decode ucp", "decode receipt"),
 )
 REQUIRED = {"send": ["--to", "1", "--from", "2", "text"]}
 

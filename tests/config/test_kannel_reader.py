@@ -459,3 +459,33 @@ def test_every_unused_or_refused_directive_has_its_word() -> None:
     for table in GROUPS.values():
         assert all(one.word for one in table.values() if one.use is not Use.USED)
     assert all(word for word, _ in UNUSED_GROUPS.values())
+
+
+def test_the_access_logs_are_the_ones_that_both_groups_name(tmp_path: Path) -> None:
+    path = tmp_path / "kannel.conf"
+    path.write_text(
+        "group = core\nadmin-port = 1\nadmin-password = x\nsmsbox-port = 2\n"
+        'access-log = "/var/log/a"\naccess-log-time = gmt\naccess-log-format = "%l %b"\n'
+        "access-log-clean = yes\n\n"
+        "group = smsbox\nsendsms-port = 3\naccess-log = /var/log/b\n"
+    )
+    logging = read_kannel(str(path), {}, "").logging
+    assert (logging.access_log, logging.request_log) == ("/var/log/a", "/var/log/b")
+    assert (logging.access_log_format, logging.access_log_time) == ("%l %b", "gmt")
+    assert logging.access_log_clean
+    assert not logging.access_log_redact  # scripts that bill read the numbers
+
+
+def test_commands_are_allowed_by_the_environment_alone(tmp_path: Path) -> None:
+    path = tmp_path / "kannel.conf"
+    path.write_text(
+        "group = core\nadmin-port = 1\nadmin-password = x\nsmsbox-port = 2\n\n"
+        "group = smsbox\nsendsms-port = 3\n\n"
+        'group = sms-service\nkeyword = k\ncatch-all = 1\nexec = "echo %s"\n'
+    )
+    config = read_kannel(str(path), {}, "")
+    assert not config.http.allow_exec
+    assert any("GATEWAYD_ALLOW_EXEC=1" in warning for warning in config.warnings)
+    config = read_kannel(str(path), {"GATEWAYD_ALLOW_EXEC": "1"}, "")
+    assert config.http.allow_exec
+    assert not any("exec" in warning for warning in config.warnings)

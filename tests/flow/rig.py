@@ -275,6 +275,8 @@ class Rig:
                 self.ports[bind.name] = port
                 self.states[bind.name] = self.lanes[each.name].attach(port)
         self._recover()
+        for each_lane in self.lanes.values():
+            each_lane.pump()
 
     def wall(self) -> float:
         return EPOCH + self.clock.seconds()
@@ -373,6 +375,8 @@ class Rig:
     def taken(self, bind: str, segment: Segment, smsc_id: str) -> None:
         """The SMSC took the segment."""
         self.events(bind, Submitted(segment, smsc_id, 0.01))
+        if self.backlog.waiting or any(state.carry for state in self.states.values()):
+            self.turn(0)  # what follows is written once its mark is on disk
 
     def take_all(self, bind: str = "a/0", ids: str = "id") -> None:
         """The SMSC takes everything in the window: ids id0, id1 ... by the segment's place."""
@@ -394,6 +398,7 @@ class Rig:
         """The bind is up (again)."""
         self.ports[bind].bound = True
         self.events(bind)
+        self.turn(0)  # what waits is written once its mark is on disk
 
     def receipt(self, smsc_id: str, status: int = 1, bind: str = "a/0", **fields: Any) -> int:
         """A receipt came; the ticket that its answer will carry."""

@@ -374,6 +374,7 @@ def test_a_message_that_went_out_through_another_lane_is_told_with_that_ones_id(
     rig.send(dlr_mask=1, dlr_url="http://p.example/dlr?F=%F&i=%i&s=%d")
     rig.ports["b/0"].bound = True
     rig.mt.reroute("a")
+    rig.turn(0)
     rig.take_all("b/0")
     rig.turn()
     new = rig.again()

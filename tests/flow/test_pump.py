@@ -254,11 +254,71 @@ def test_hold_and_fail_write_only_after_claimed_is_on_disk(policy: OnUncertain) 
     assert len(rig.disk.rows(Queue.MT, State.CLAIMED)) == 2, "no more than can be written"
 
 
-def test_resubmit_spends_no_commit_on_marking() -> None:
+def test_what_finds_room_in_a_window_is_stored_as_claimed_and_costs_one_commit() -> None:
     rig = Rig(config(smsc(window=2)))
+    before = rig.disk.commits
     rig.send()
     assert len(rig.ports["a/0"].sent) == 1
-    assert rig.disk.rows(Queue.MT, State.CLAIMED) == []
+    assert len(rig.disk.rows(Queue.MT, State.CLAIMED)) == 1
+    assert rig.disk.commits == before + 1
+
+
+def test_under_resubmit_nothing_is_written_that_is_not_claimed_on_disk() -> None:
+    """G4: a backlog, answers, a lost link, throttling and retries; and two windows at most."""
+    rig = Rig(config(smsc(binds=2, window=5)))
+    claimed: list[int] = []
+
+    def look(segment: Segment) -> None:
+        rows = [row.key for row in rig.disk.rows(Queue.MT, State.CLAIMED)]
+        assert segment.id in rows
+        claimed.append(len(rows))
+
+    for port in rig.ports.values():
+        port.refuses = look
+    for n in range(60):
+        rig.accept(f"m{n}" if n % 7 else long_text(4), to=str(n))
+    rig.turn()
+    rig.take_all("a/1")
+    segment = rig.ports["a/0"].waiting[0]
+    rig.events("a/0", SubmitFailed(segment, Outcome.THROTTLED, "", 0x58))
+    segment = rig.ports["a/0"].waiting[0]
+    rig.events("a/0", SubmitFailed(segment, Outcome.RETRY, "", 0x08))
+    rig.lose("a/0")
+    rig.turn(30)
+    rig.take_all("a/1")
+    rig.bind("a/0")
+    rig.turn(30)
+    for name in rig.ports:
+        rig.take_all(name)
+    rig.turn()
+    assert rig.kept() == []
+    assert max(claimed) <= 2 * 10 + 10, "the answered ones are committed a little later"
+
+
+def test_what_was_only_marked_is_not_uncertain_after_the_binds_went() -> None:
+    rig = Rig(config(smsc(window=2)))
+    for n in range(9):
+        rig.send(f"m{n}")
+    assert len(rig.disk.rows(Queue.MT, State.CLAIMED)) == 4
+    rig.lose("a/0")
+    rig.turn()
+    assert len(rig.disk.rows(Queue.MT, State.CLAIMED)) == 2, "those that were written"
+    assert rig.again().mt.uncertain == 2
+
+
+def test_a_store_that_fails_stops_the_lane_so_that_duplicates_stay_bounded() -> None:
+    rig = Rig(config(smsc(window=2)))
+    for n in range(20):
+        rig.send(f"m{n}")
+    rig.disk.broken = True
+    for _ in range(20):
+        for segment in list(rig.ports["a/0"].waiting):
+            rig.taken("a/0", segment, "x")
+    assert len(rig.ports["a/0"].sent) == 4, "what was marked before, and no more"
+    rig.disk.broken = False
+    rig.turn(3)
+    rig.take_all()
+    assert rig.ports["a/0"].texts == [f"m{n}" for n in range(20)]
 
 
 def test_a_marked_segment_that_cannot_be_written_leaves_room_for_the_next() -> None:

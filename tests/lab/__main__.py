@@ -14,11 +14,10 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator
 
 from tests.lab.trial import ANSWER, ENQUIRE, Count, Fault, Trial
 from tests.lab.vpn import ROOT, VpnLab, missing
@@ -139,12 +138,14 @@ HEADS = (
 
 @contextmanager
 def trial_in_lab(kind: str, rate: float, *, require: bool = True) -> Iterator[Trial]:
-    with tempfile.TemporaryDirectory(prefix="gatewayd-lab-") as folder:
-        with VpnLab(Path(folder), kind) as lab:
-            trial = Trial(lab, rate, require=require)
-            trial.start_calls()
-            time.sleep(3)
-            yield trial
+    with (
+        tempfile.TemporaryDirectory(prefix="gatewayd-lab-") as folder,
+        VpnLab(Path(folder), kind) as lab,
+    ):
+        trial = Trial(lab, rate, require=require)
+        trial.start_calls()
+        time.sleep(3)
+        yield trial
 
 
 def try_case(case: Case, kind: str, rate: float, hold: float) -> Row:

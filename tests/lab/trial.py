@@ -99,7 +99,7 @@ class Trial:
             *(sys.executable, "-m", "gatewayd", "run", "-c", str(self._configuration)),
         )
         if self.wait(_BOUND, 0.0, 15.0) is None:
-            raise RuntimeError(f"the gateway is not bound; see the logs in {self._folder}")
+            raise RuntimeError(f"the gateway is not bound\n{lab.logs()}")
 
     def _path(self, name: str) -> str:
         return str(self._folder / name)

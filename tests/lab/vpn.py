@@ -167,7 +167,14 @@ class VpnLab:
         self.start("op")
         self.start("gw")
         if not self.wait_up():
-            raise RuntimeError(f"the tunnel did not come up; see the logs in {self.folder}")
+            raise RuntimeError(f"the tunnel did not come up\n{self.logs()}")
+
+    def logs(self, lines: int = 8) -> str:
+        """The end of everybody's output, for an error."""
+        ends = []
+        for path in sorted(self.folder.glob("*.log")):
+            ends += [f"== {path.stem}", *path.read_text(errors="replace").splitlines()[-lines:]]
+        return "\n".join(ends)
 
     def down(self) -> None:
         for name in list(self._processes):
@@ -194,7 +201,8 @@ class VpnLab:
         own = {
             "gw": [
                 *("tls-client", "nobind", f"remote {WAN_GW}", f"ifconfig {GW_TUN} {OP_TUN}"),
-                f"route {SMSC_NET.split('/')[0]} 255.255.255.0",
+                "up-delay",  # as with `client`: address and route come when the far end answers
+                f"route {SMSC_NET.split('/', maxsplit=1)[0]} 255.255.255.0",
             ],
             "op": ["tls-server", "dh none", "float", f"ifconfig {OP_TUN} {GW_TUN}"],
         }

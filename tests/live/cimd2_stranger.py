@@ -40,21 +40,18 @@ def loopback_up() -> None:
 def segments(now: float) -> list[Segment]:
     text = alphabets.encode_gsm(EVERY_CHARACTER)
     assert text is not None
-    common = {"source": "12345", "destination": "5582999000111"}
+    number, phone = "12345", "5582999000111"
+    push, first = bytes.fromhex("06050415820000"), bytes.fromhex("050003A70201")
     return [
-        Segment(**common, **fields)
-        for fields in (
-            {"id": 1, "payload": b"hello"},
-            {"id": 2, "payload": text, "dlr_mask": 31},
-            {"id": 3, "payload": "Привет".encode("utf-16-be"), "coding": 2},
-            {"id": 4, "payload": b"\0\1\xff", "coding": 1, "udh": bytes.fromhex("06050415820000")},
-            {"id": 5, "payload": b"x" * 153, "udh": bytes.fromhex("050003A70201"), "total": 2},
-            {"id": 6, "payload": b"", "mclass": 0, "pid": 64, "rpi": 1, "binfo": "7"},
-            {"id": 7, "payload": b"later", "validity": now + 86400, "deferred": now + 3600},
-        )
-    ] + [
-        Segment(8, "gatewayd & Ö", "+5582999000111", b"from a name"),
-        Segment(9, "+4912345", "5582999000111", text * 2, dlr_mask=4),
+        Segment(1, number, phone, b"hello"),
+        Segment(2, number, phone, text, dlr_mask=31),
+        Segment(3, number, phone, "Привет".encode("utf-16-be"), coding=2),
+        Segment(4, number, phone, b"\0\1\xff", coding=1, udh=push),
+        Segment(5, number, phone, b"x" * 153, udh=first, total=2),
+        Segment(6, number, phone, b"", mclass=0, pid=64, rpi=1, binfo="7"),
+        Segment(7, number, phone, b"later", validity=now + 86400, deferred=now + 3600),
+        Segment(8, "gatewayd & Ö", f"+{phone}", b"from a name"),
+        Segment(9, "+4912345", phone, text * 2, dlr_mask=4),
     ]
 
 

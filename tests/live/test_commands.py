@@ -44,6 +44,7 @@ http:
   sendsms: 127.0.0.1:{sendsms}
   admin: 127.0.0.1:{admin}
   admin-password: an-admin-password
+  dlr-url-allow: ["http://127.0.0.1:1"]
 store:
   path: {folder}/store.sqlite3
 """

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
+from twisted.internet import reactor as _reactor
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.protocol import Factory, Protocol
 
@@ -27,6 +28,7 @@ from gatewayd.smsc.smpp import SmppSession
 
 pytestmark = pytest.mark.live
 
+shared: Any = _reactor
 NAME = "smsc.example"
 HOST = "127.0.0.1"
 
@@ -143,7 +145,8 @@ class Stage:
         reactor = self.reactor
         ends = reactor.seconds() + seconds
         while not true() and reactor.seconds() < ends:
-            reactor.iterate(0.05)
+            reactor.iterate(0.01)
+            shared.runUntilCurrent()  # Twisted's TLS has its timers there
         return true()
 
     def close(self) -> None:

@@ -30,18 +30,17 @@ from gatewayd.smsc.contract import (
     Unanswered,
 )
 from gatewayd.smsc.link import LinkState
-from gatewayd.smsc.smpp import SmppSession
-from gatewayd.smsc.smpp_server import (
-    BAD_PDUS,
+from gatewayd.smsc.server import (
     Attached,
     Delivered,
     ServerEvent,
     ServerOptions,
-    SmppServerSession,
     Submit,
     TurnedAway,
     Undelivered,
 )
+from gatewayd.smsc.smpp import SmppSession
+from gatewayd.smsc.smpp_server import BAD_PDUS, SmppServerSession
 
 QUIET = ServerOptions(enquire_interval=1e6)
 MO = pdus.Sm(

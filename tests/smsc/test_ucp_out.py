@@ -1,4 +1,4 @@
-"""Segments as UCP operations, compared with the golden frames and with what Kannel was seen to do."""
+"""Segments as UCP operations, beside the golden frames and what Kannel was seen to do."""
 
 from __future__ import annotations
 

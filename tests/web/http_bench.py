@@ -129,7 +129,8 @@ class Gateway:
 
 
 TESTER = UserConfig("tester", Secret("foobar"))
-KANNEL = HttpConfig(strict=False, retry_after=0, json_posts=False)
+KANNEL = HttpConfig(strict=False, retry_after=0, json_posts=False, dlr_url_allow=("any",))
+OPEN = HttpConfig(dlr_url_allow=("any",))  # strict, but any URL may be called
 
 
 def kannel(**user: object) -> Config:
@@ -140,8 +141,8 @@ def kannel(**user: object) -> Config:
 def sendsms_line(
     gateway: Gateway, config: Config | None = None, peer: str = "127.0.0.1"
 ) -> tuple[Line, SendSms]:
-    """A connection to sendsms as `config` (else: the user "tester", strict) has it."""
-    config = config or Config(users=(TESTER,))
+    """A connection to sendsms as `config` (else: the user "tester", strict, any dlr-url) has it."""
+    config = config or Config(users=(TESTER,), http=OPEN)
     sendsms = SendSms(config, gateway.accept, lambda: WALL)
     intake = make_intake({config.http.sendsms_path: sendsms}, config.http)
     return Line(intake, peer), sendsms

@@ -19,7 +19,7 @@ from gatewayd.model import Acceptance, Order, Verdict
 from gatewayd.web.external import External
 from gatewayd.web.intake import Handler
 from gatewayd.web.sendsms import SendSms
-from tests.web.http_bench import GOLDEN, WALL, Gateway, Line, Reply, make_intake
+from tests.web.http_bench import GOLDEN, OPEN, WALL, Gateway, Line, Reply, make_intake
 
 SEEDS: dict[str, Any] = json.loads((GOLDEN / "platform" / "seed_ex_payloads.json").read_text())
 SENT: dict[str, Any] = json.loads((GOLDEN / "platform" / "ex_mt.json").read_text())
@@ -33,7 +33,7 @@ FORM = "application/x-www-form-urlencoded"
 
 
 def external_line(gateway: Gateway, config: Config | None = None) -> Line:
-    config = config or Config(users=(USER,), channels=(CHANNEL,))
+    config = config or Config(users=(USER,), channels=(CHANNEL,), http=OPEN)
     sendsms = SendSms(config, gateway.accept, lambda: WALL)
     handler = External(config, sendsms, gateway.accept, lambda key: f"uuid-{key}")
     routes: dict[str, Handler] = {config.http.sendsms_path: sendsms}

@@ -8,7 +8,7 @@ import pytest
 
 from gatewayd.config.model import ChannelConfig, Config, UserConfig
 from gatewayd.model import Order
-from tests.web.http_bench import TESTER, Gateway, sendsms_line
+from tests.web.http_bench import OPEN, TESTER, Gateway, sendsms_line
 
 HOST = "https://platform.example"
 RAPIDPRO = ChannelConfig("rp", "rapidpro", post_url=f"{HOST}/c/kn/u/receive", idempotent=True)
@@ -26,7 +26,7 @@ def order_of(
     gateway = Gateway()
     user = UserConfig(TESTER.username, TESTER.password, channel=channel)
     kannel = ChannelConfig("kn", post_url=f"{HOST}/in")
-    config = Config(users=(user,), channels=(RAPIDPRO, kannel) if on else (kannel,))
+    config = Config(users=(user,), channels=(RAPIDPRO, kannel) if on else (kannel,), http=OPEN)
     line, _ = sendsms_line(gateway, config)
     query = urlencode({"username": "tester", "password": "foobar", "from": "1", "to": to})
     header = f"Idempotency-key: {key}\r\n" if key else ""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gatewayd.config.model import Config, HttpConfig, Limits, NumberRules, Secret, UserConfig
 from gatewayd.errors import ConfigError
 from gatewayd.model import Acceptance, Order, TextOptions, Verdict
-from tests.web.http_bench import KANNEL, TESTER, WALL, Gateway, Line, Reply, kannel, sendsms_line
+from tests.web.http_bench import KANNEL, OPEN, TESTER, WALL, Gateway, Line, Reply, kannel, sendsms_line
 
 Fields = Mapping[str, str | bytes]
 NOTHING: Fields = {}
@@ -294,7 +294,8 @@ def test_the_order_carries_what_the_user_is() -> None:
     order = order_of(Config(users=(user,)))
     assert (order.user, order.options, order.channel) == ("svc", options, "rapid")
     assert order.dlr_url == "http://u/dlr"
-    assert order_of(Config(users=(user,)), dlr_url="http://own/").dlr_url == "http://own/"
+    config = Config(users=(user,), http=OPEN)
+    assert order_of(config, dlr_url="http://own/").dlr_url == "http://own/"
 
 
 def test_all_numbers_arrive_in_the_order() -> None:

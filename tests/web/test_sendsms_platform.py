@@ -25,7 +25,7 @@ def test_what_the_platform_means_is_what_is_ordered(case: dict[str, Any], strict
     decoded = case["decoded"]
     user = UserConfig(decoded["username"], Secret(decoded["password"]))
     gateway = Gateway(Acceptance(VERDICTS.get(case["response"]["status"], Verdict.ACCEPTED)))
-    config = Config(users=(user,), http=HttpConfig(strict=strict))
+    config = Config(users=(user,), http=HttpConfig(strict=strict, dlr_url_allow=("any",)))
     line, _ = sendsms_line(gateway, config)
     request = (
         f"GET {case['request']['target']} HTTP/1.1\r\nHost: gw\r\nAccept-Encoding: gzip\r\n\r\n"

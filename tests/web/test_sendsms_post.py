@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gatewayd.config.model import Config
 from gatewayd.model import Order
-from tests.web.http_bench import TESTER, WALL, Gateway, Reply, kannel, sendsms_line
+from tests.web.http_bench import OPEN, TESTER, WALL, Gateway, Reply, kannel, sendsms_line
 
 
 def post(
@@ -151,7 +151,7 @@ def post_plain(
     content_type: str, body: str | bytes, query: str = "", config: Config | None = None
 ) -> tuple[Reply, list[Order]]:
     gateway = Gateway()
-    line, _ = sendsms_line(gateway, config or Config(users=(TESTER,)))
+    line, _ = sendsms_line(gateway, config or Config(users=(TESTER,), http=OPEN))
     octets = body.encode() if isinstance(body, str) else body
     head = f"POST /cgi-bin/sendsms?{query} HTTP/1.1\r\nContent-Type: {content_type}\r\n"
     return line.ask(
@@ -163,7 +163,7 @@ FORM = "application/x-www-form-urlencoded"
 LOGIN = "username=tester&password=foobar"
 
 
-@pytest.mark.parametrize("config", [kannel(), Config(users=(TESTER,))])
+@pytest.mark.parametrize("config", [kannel(), Config(users=(TESTER,), http=OPEN)])
 def test_a_form_is_taken_like_a_query(config: Config) -> None:
     body = f"{LOGIN}&from=1&to=%2B5511&text=ol%C3%A1+%26&dlr-mask=3&dlr-url=http%3A%2F%2Fa%2Fb"
     reply, [order] = post_plain(f"{FORM}; charset=UTF-8", body, config=config)

@@ -1,0 +1,227 @@
+"""Devices, addresses and routes of the real kernel, in a network namespace of the test's own.
+
+Needs root; the namespace is made by a child process (`ip netns exec`), nothing of this machine's
+own network is touched.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.live
+
+
+def cannot() -> str:
+    """Why no namespace can be made here; "" when one can."""
+    if sys.platform != "linux":
+        return "network namespaces need Linux"
+    if os.geteuid() != 0:
+        return "network namespaces need root"
+    if shutil.which("ip") is None:
+        return "ip (iproute2) is not installed"
+    name = f"gatewayd-try-{os.getpid()}"
+    made = subprocess.run(["ip", "netns", "add", name], capture_output=True, check=False)
+    subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+    return "" if made.returncode == 0 else "no network namespace can be made here"
+
+
+class Space:
+    """A namespace with a tunnel-like device: one end of a veth pair, the SMSC at its other end."""
+
+    def __init__(self) -> None:
+        self.name = f"gatewayd-test-{os.getpid()}"
+        self.far = f"{self.name}-far"
+        self._call("netns", "add", self.name)
+        self._call("netns", "add", self.far)
+        self.ip("link", "set", "lo", "up")
+        # IPv6 speaks of its own accord, and packets are counted here.
+        self.python("open('/proc/sys/net/ipv6/conf/default/disable_ipv6', 'w').write('1')")
+
+    def _call(self, *argv: str) -> None:
+        subprocess.run(["ip", *argv], check=True, capture_output=True)
+
+    def ip(self, *argv: str) -> None:
+        self._call("-n", self.name, *argv)
+
+    def close(self) -> None:
+        for name in (self.name, self.far):
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+
+    def tunnel(self) -> None:
+        """tun0 10.66.0.2 with a route to 10.200.5.0/24, and eth9 with the default route."""
+        for device, net in (("tun0", "10.66.0"), ("eth9", "10.99.0")):
+            far = f"far-{device}"
+            peer = ("peer", "name", far, "netns", self.far)
+            self.ip("link", "add", device, "type", "veth", *peer)
+            self._call("-n", self.far, "addr", "add", f"{net}.1/24", "dev", far)
+            self._call("-n", self.far, "link", "set", far, "up")
+            self.ip("addr", "add", f"{net}.2/24", "dev", device)
+            self.ip("link", "set", device, "up")
+        self._call("-n", self.far, "addr", "add", "10.200.5.10/32", "dev", "far-tun0")
+        self.ip("route", "add", "default", "via", "10.99.0.1")
+        self.ip("route", "add", "10.200.5.0/24", "via", "10.66.0.1")
+
+    def python(self, code: str) -> str:
+        """What a program prints that runs inside."""
+        argv = ["ip", "netns", "exec", self.name, sys.executable, "-c", textwrap.dedent(code)]
+        done = subprocess.run(
+            argv, capture_output=True, text=True, timeout=60, cwd=ROOT, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture
+def space() -> Iterator[Space]:
+    if reason := cannot():
+        pytest.skip(reason)
+    made = Space()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+LOOK = """
+    from gatewayd.config import BindConfig, SmscConfig, VpnConfig
+    from gatewayd.net.rtnetlink import Kernel
+    from gatewayd.net.vpn import Tunnel
+
+    smsc = SmscConfig("a", "a", hosts=("10.200.5.10",), vpn=VpnConfig("tun0"))
+    kernel = Kernel()
+    print(Tunnel(smsc).look(kernel, ()))
+"""
+
+
+def test_what_ip_does_to_a_tunnel_is_seen(space: Space) -> None:
+    """Also: the default route beside it is no path, and neither is an unreachable one."""
+    assert "tun0 does not exist" in space.python(LOOK)
+    space.tunnel()
+    assert "Up(address='10.66.0.2'" in space.python(LOOK)
+    space.ip("route", "del", "10.200.5.0/24")
+    assert "no route to 10.200.5.10 through tun0" in space.python(LOOK)
+    space.ip("route", "add", "unreachable", "10.200.5.0/24", "metric", "4000")
+    assert "no route to 10.200.5.10 through tun0" in space.python(LOOK)
+    space.ip("route", "add", "10.200.5.0/24", "via", "10.66.0.1")
+    assert "Up(address='10.66.0.2'" in space.python(LOOK)
+    space.ip("addr", "flush", "dev", "tun0")
+    assert "tun0 has no address" in space.python(LOOK)
+    space.ip("link", "set", "tun0", "down")
+    assert "tun0 is down" in space.python(LOOK)
+    space.ip("link", "del", "tun0")
+    assert "tun0 does not exist" in space.python(LOOK)
+
+
+def test_the_watcher_hears_of_a_change_within_a_tenth_of_a_second(space: Space) -> None:
+    """G12, in the real reactor."""
+    space.tunnel()
+    out = space.python(
+        """
+        import subprocess, time
+        from twisted.internet import reactor
+        from gatewayd.config import SmscConfig, VpnConfig
+        from gatewayd.net.vpn import VpnWatcher
+
+        smsc = SmscConfig("a", "a", hosts=("10.200.5.10",), vpn=VpnConfig("tun0"))
+        struck = 0.0
+
+        def changed(name, path):
+            print(type(path).__name__, time.monotonic() - struck < 0.1 or not struck)
+            if struck:
+                reactor.stop()
+
+        def strike():
+            global struck
+            struck = time.monotonic()
+            subprocess.Popen(["ip", "link", "del", "tun0"])
+
+        watcher = VpnWatcher([smsc], reactor, time.time, changed)
+        reactor.callWhenRunning(watcher.startService)
+        reactor.callLater(0.3, strike)
+        reactor.callLater(8, reactor.stop)
+        reactor.run()
+        """
+    )
+    assert out.split() == ["Up", "True", "Down", "True"]
+
+
+CONNECT = """
+    import socket
+    from twisted.internet import reactor
+    from twisted.internet.protocol import Factory, Protocol
+    from gatewayd.config import SmscConfig, VpnConfig
+    from gatewayd.net.connect import Connector
+
+    smsc = SmscConfig("a", "a", connect_timeout=2.0, vpn=VpnConfig("tun0"))
+
+    def connected(protocol):
+        made = protocol.transport.getHandle()
+        print("connected", made.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16))
+        print(made.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT))
+        print(made.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE))
+
+    endpoint = Connector(reactor).endpoint(smsc, HOST, 2775)
+    attempt = endpoint.connect(Factory.forProtocol(Protocol))
+    attempt.addCallbacks(connected, lambda failure: print("failed", failure.getErrorMessage()))
+    attempt.addBoth(lambda _: reactor.stop())
+    reactor.run()
+"""
+
+
+def test_a_socket_is_bound_to_the_tunnel_before_its_first_packet(space: Space) -> None:
+    space.tunnel()
+    listen = (
+        "import socket, sys; s = socket.create_server(('10.200.5.10', 2775));"
+        "print('on', flush=True); sys.stdin.read()"
+    )
+    argv = ["ip", "netns", "exec", space.far, sys.executable, "-c", listen]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, stdin=pipe, stdout=pipe) as smsc:
+        try:
+            assert smsc.stdout is not None
+            smsc.stdout.readline()
+            out = space.python(CONNECT.replace("HOST", '"10.200.5.10"'))
+        finally:
+            smsc.kill()
+    assert out.split() == ["connected", r"b'tun0\x00'", "50000", "60"]
+
+
+def test_without_its_tunnel_nothing_leaves_by_the_default_route(space: Space) -> None:
+    """G15: the connection fails at once, and not one packet was sent on the other device."""
+    space.tunnel()
+    space.ip("link", "del", "tun0")
+    count = "print(open('/sys/class/net/eth9/statistics/tx_packets').read())"
+    before = space.python(count)
+    out = space.python(CONNECT.replace("HOST", '"10.200.5.10"'))
+    assert out.startswith("failed")
+    assert "No such device" in out
+    assert space.python(count) == before
+
+
+CHECK = """
+    import ctypes
+    from gatewayd.config import Config, SmscConfig, VpnConfig
+    from gatewayd.errors import ConfigError
+    from gatewayd.net.vpn import check
+
+    smsc = SmscConfig("a", "a", hosts=("10.200.5.10",), vpn=VpnConfig("tun0"))
+    try:
+        check(Config(smscs=(smsc,)))
+        print("may start")
+    except ConfigError as error:
+        print(error)
+"""
+
+
+def test_this_kernel_lets_the_gateway_start(space: Space) -> None:
+    assert space.python(CHECK) == "may start\n"
