@@ -12,7 +12,7 @@ KILLS ?= 50
 SECONDS ?= 120
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint format types imports replay bench torture constraints clean
+.PHONY: help setup run test check lint format types imports replay bench torture lab constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +62,9 @@ bench: $(STAMP) ## rates and delays, beside Kannel where it is installed (QUICK=
 
 torture: $(STAMP) ## kill -9 under load, again and again (KILLS=50 SECONDS=120)
 	$(PY) -m tests.live.torture --kills $(KILLS) --seconds $(SECONDS) $(TORTURE)
+
+lab: $(STAMP) ## a VPN that breaks in every way, in network namespaces; writes docs/lab.md (root, Linux)
+	$(PY) -m tests.lab --report $(LAB)
 
 # One resolver run for the daemon, one for everything, held to the first; no address of an index,
 # no path and no option of the machine that ran it may get into the files.

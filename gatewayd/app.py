@@ -64,6 +64,7 @@ PAGE = 1000  # rows read at once
 SWEEP = 1.0  # seconds between looks at what may have waited too long
 PRUNE = 60.0  # seconds between looks for receipts that will never come
 PRUNE_ROWS = 10_000
+RECOVERED = {Queue.MT: "mt", Queue.MO: "mo", Queue.DLR: "report"}
 STORE_PAUSE = 1.0  # before the store is asked again for what it could not read
 
 
@@ -115,6 +116,7 @@ class Gateway(Service):
         self._loops: list[LoopingCall] = []
         self._stopping: Deferred[None] | None = None
         self.loop_lag = 0.0
+        self.recovered = dict.fromkeys(RECOVERED.values(), 0)  # rows that waited at the start
         self._expected = 0.0
         vpn.check(config)
         self.store = SqliteStore(
@@ -307,6 +309,8 @@ class Gateway(Service):
             heads.setdefault((item.queue, item.lane), []).append(item)
         uncertain = 0
         for depth in recovery.depths:
+            if depth.queue in RECOVERED:
+                self.recovered[RECOVERED[Queue(depth.queue)]] += depth.waiting
             found = heads.get((depth.queue, depth.lane), [])
             if depth.queue == Queue.MT:
                 uncertain += sum(item.state == State.CLAIMED for item in found)

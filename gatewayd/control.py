@@ -400,6 +400,17 @@ class Control:
             ("failed", gateway.calls.failed),
         ):
             put("gatewayd_messages", value, "mo", result)
+        for result, value in (
+            ("stored", mt.segments),
+            ("sent", mt.sent),
+            ("failed", mt.failed),
+            ("expired", mt.expired),
+            ("retried", mt.retried),
+            ("held", mt.held),
+        ):
+            put("gatewayd_mt_segments", value, result)
+        for queue, count in gateway.recovered.items():
+            put("gatewayd_recovered", count, queue)
         put("gatewayd_uncertain", mt.uncertain)
         put("gatewayd_charset_lossy", mt.lossy)
         put("gatewayd_text_cut", mt.cut)

@@ -67,6 +67,12 @@ SERIES: dict[str, Series] = {
         "counter", "Segments by SMSC and what became of them", ("smsc", "result")
     ),
     "gatewayd_throttled": Series("counter", 'Answers of the SMSC that mean "slower"', ("smsc",)),
+    "gatewayd_mt_segments": Series(
+        "counter",
+        "Segments since the start: stored, sent, failed for good, expired, tried again, held",
+        ("result",),
+    ),
+    "gatewayd_recovered": Series("gauge", "What waited when the gateway started", ("queue",)),
     "gatewayd_uncertain": Series(
         "counter", "Submits written and never answered: they may have arrived", ()
     ),

@@ -7,7 +7,7 @@ import socket
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from errno import EADDRINUSE, EADDRNOTAVAIL, EHOSTUNREACH, ENETUNREACH
@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 
 from gatewayd.commands import configuration, probe_advice
 from gatewayd.commands.probe_advice import Advice
+from gatewayd.commands.probe_path import path_steps
 from gatewayd.config import BindConfig, Config, SmscConfig
 from gatewayd.errors import ConfigError
 from gatewayd.net.connect import Connector
@@ -187,14 +188,19 @@ async def try_target(target: Target, config: Config, reactor: Any) -> list[Step]
     if smsc.protocol != "smpp":
         return [Step("protocol", False, 0.0, ONLY_SMPP, Advice(ONLY_SMPP, ""))]
     steps: list[Step] = []
+    if not _walk(smsc, (), steps):
+        return steps
     began = reactor.seconds()
     try:
         found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
     except OSError as error:
         reason = str(error.strerror or error)
-        return [Step("resolve", False, reactor.seconds() - began, reason, probe_advice.RESOLVE)]
+        advice = probe_advice.RESOLVE
+        return [*steps, Step("resolve", False, reactor.seconds() - began, reason, advice)]
     addresses = sorted({str(entry[4][0]) for entry in found})
     steps.append(Step("resolve", True, reactor.seconds() - began, ", ".join(addresses)))
+    if not _walk(smsc, addresses, steps):
+        return steps
 
     # an enquire_link right after the bind, one miss is enough, and a short farewell
     smpp = replace(
@@ -227,6 +233,13 @@ async def try_target(target: Target, config: Config, reactor: Any) -> list[Step]
         )
         steps.append(last._replace(detail=f"{last.detail}; {note}" if last.detail else note))
     return steps
+
+
+def _walk(smsc: SmscConfig, addresses: Sequence[str], steps: list[Step]) -> bool:
+    """Whether the tunnel, if there is one, leads on."""
+    for name, detail, advice in path_steps(smsc, addresses):
+        steps.append(Step(name, advice is None, 0.0, detail, advice))
+    return not steps or steps[-1].ok
 
 
 def _connected(steps: list[Step], reactor: Any, began: float, transport: Any) -> None:
@@ -281,6 +294,7 @@ def _filled(advice: Advice, target: Target) -> Advice:
     fields = {
         "{source}": source_of(target),
         "{target}": f"{target.host}:{target.port}",
+        "{host}": target.host,
         "{system_id}": repr(target.smsc.smpp.system_id),
     }
     texts = []

@@ -124,7 +124,7 @@ class MtFlow:
         self.accepted = self.unroutable = self.overloaded = 0  # messages
         self.segments = 0
         self.lossy = self.cut = 0
-        self.uncertain = 0
+        self.uncertain = self.held = 0
         self.expired = self.retried = self.failed = self.sent = 0
         self.on_failed: Callable[[Segment, str], None] = _nobody
         # hears of segments that a restart found perhaps sent
@@ -370,6 +370,7 @@ class MtFlow:
                 self.uncertain += 1
                 self.on_uncertain(name, decode(item.body))
                 if policy is OnUncertain.HOLD:
+                    self.held += 1
                     self._journal.add(Work(changes=[Change(item.key, State.HELD, 0.0, item.tries)]))
                     continue
                 if policy is OnUncertain.FAIL:
@@ -421,6 +422,7 @@ class MtFlow:
         smsc = self._smscs[name]
         self.uncertain += 1
         if smsc.on_uncertain is OnUncertain.HOLD:
+            self.held += 1
             self._journal.add(Work(changes=[Change(segment.id, State.HELD, tries=segment.tries)]))
         elif smsc.on_uncertain is OnUncertain.FAIL:
             self.reject(segment, NO_ANSWER)

@@ -96,6 +96,8 @@ class Targets:
             matched = True
             literal |= pattern.network is not None
             exact |= bool(pattern.host)
+        if not exact and (host == "localhost" or host.endswith(".localhost")):
+            matched = False
         if not matched:
             return f"{REFUSED}: {host[:100]}:{port} is in no channel and not in dlr-url-allow"
         origin = Origin(host, port, literal=literal, exact=exact)

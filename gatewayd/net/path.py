@@ -70,12 +70,12 @@ class Gate:
     def tell(self, path: Path) -> None:
         """The path is another one than before."""
         before, self._path = self._path, path
-        self._stop_grace()
         if isinstance(path, Up):
+            self._stop_grace()
             self._up(path)
         elif self._required:
             self._bind.hold()
-            if self._linked:
+            if self._linked and self._grace is None:
                 self._grace = self._clock.callLater(GRACE, self._over)
             self._bind.path_told()
         elif self._linked and isinstance(before, Up) and before.address == self._source:

@@ -28,13 +28,13 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -59,6 +59,7 @@ class Down:
     """The path is lost; `reason` is for people: ``tun0 does not exist``."""
 
     reason: str
+    step: str = field(default="device", compare=False)  # what fails: device | address | route
 
 
 Path = Up | Down
@@ -112,16 +113,16 @@ class Tunnel:
         if self.source:
             # A device without addresses of its own speaks from one that another device has.
             if all(address != self.source for _, address in addresses):
-                return Down(f"this machine lacks the source-address {self.source}")
+                return Down(f"this machine lacks the source-address {self.source}", "address")
             address = self.source
         else:
             own = [address for index, address in addresses if index == device.number]
             if not own:
-                return Down(f"{self.device} has no address")
+                return Down(f"{self.device} has no address", "address")
             address = own[0]
         hosts = self.hosts or tuple(learned)
         if hosts and not any(kernel.has_route(to, device.number, self.source) for to in hosts):
-            return Down(f"no route to {' or '.join(hosts)} through {self.device}")
+            return Down(f"no route to {' or '.join(hosts)} through {self.device}", "route")
         return Up(address, device.number)
 
 
@@ -231,10 +232,13 @@ class VpnWatcher(Service):
             return Down(f"the kernel cannot be asked: {_text(error)}")
 
     def _tell(self, tunnel: Tunnel, path: Path) -> None:
-        if tunnel.path is not None:
-            tunnel.changes += 1
-        tunnel.path = path
-        tunnel.changed_at = self._wall()
+        before, tunnel.path = tunnel.path, path
+        if isinstance(before, Down) and isinstance(path, Down):
+            level = LogLevel.debug  # another reason is no other state
+        else:
+            level = LogLevel.warn
+            tunnel.changes += before is not None
+            tunnel.changed_at = self._wall()
         if isinstance(path, Up):
             self.log.info(
                 "{smsc}: the path through {device} is up, from {address}",
@@ -243,7 +247,9 @@ class VpnWatcher(Service):
                 address=path.address,
             )
         else:
-            self.log.warn("{smsc}: path down: {reason}", smsc=tunnel.name, reason=path.reason)
+            self.log.emit(
+                level, "{smsc}: path down: {reason}", smsc=tunnel.name, reason=path.reason
+            )
         try:
             self._changed(tunnel.name, path)
         except Exception:  # noqa: BLE001 - the other tunnels are still to be looked at

@@ -94,10 +94,12 @@ def receipt(
 def echo(submit: Frame, now: float = 0.0) -> Frame:
     """The MO that a phone would send which answers with the very text it got."""
     parts = _parts(submit)
+    international = parts.recipient.startswith("00")
     return _frame(
         ucp.DELIVER,
         AdC=parts.originator,
-        OAdC=parts.recipient,
+        OAdC=parts.recipient.removeprefix("00"),
+        OTOA=INTERNATIONAL if international else "",
         SCTS=_stamp(now),
         MT=parts.kind,
         NB=f"{4 * len(parts.octets):04}" if parts.kind == "4" else "",

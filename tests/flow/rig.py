@@ -224,12 +224,15 @@ class Rig:
         )
 
         def look_up(name: str, then: Callable[[Item | None, bool], None]) -> None:
+            later = self.clock.callLater  # what is read now is heard of in a turn to come
             self.disk.ask(lambda: store.find([name])).addCallbacks(
-                lambda found: then(found.get(name), True), lambda failure: then(None, False)
+                lambda found: later(0, then, found.get(name), True),
+                lambda failure: later(0, then, None, False),
             )
 
         def siblings(first: int, total: int, then: Callable[[Sequence[Item]], None]) -> None:
-            store.siblings(first, total).addCallback(then)
+            rows = result(store.siblings(first, total))
+            self.clock.callLater(0, then, rows)
 
         self.dlr = DlrFlow(config, self.keys, self.journal, self.reports, wall, look_up, siblings)
         self.mt = MtFlow(

@@ -182,6 +182,7 @@ def test_an_early_receipt_survives_a_restart() -> None:
 def test_a_receipt_that_matches_nothing_is_given_up_and_counted() -> None:
     rig = Rig(config())
     ticket = rig.receipt("nobody")
+    rig.turn(0)
     rig.turn(59)
     assert rig.dlr.sweep() == []
     rig.turn(2)
@@ -194,6 +195,7 @@ def test_a_receipt_that_matches_nothing_is_given_up_and_counted() -> None:
 def test_receipts_are_not_held_where_that_is_switched_off() -> None:
     rig = Rig(with_limits(config(), parked_receipt=0.0))
     ticket = rig.receipt("nobody")
+    rig.turn(0)
     assert rig.outcome(ticket) == "done"
     assert (rig.dlr.unmatched, rig.dlr.parked) == (1, 0)
 
@@ -524,6 +526,26 @@ def test_when_the_store_fails_at_a_parts_receipt_its_repeat_works() -> None:
         rig.turn(2)
         rig.receipt("id0", status)
         assert rig.told() == [8, status]
+
+
+def test_when_the_store_fails_at_a_failure_while_parts_are_under_way_its_repeat_works() -> None:
+    rig = three()
+    sent = list(rig.ports["a/0"].sent)
+    rig.taken("a/0", sent[0], "id0")
+    rig.turn()
+    rig.disk.broken = True
+    ticket = rig.receipt("id0", 2)
+    rig.turn()
+    assert rig.outcome(ticket) == "retry"
+    rig.disk.broken = False
+    rig.turn(2)
+    rig.receipt("id0", 2)
+    rig.turn()
+    rig.taken("a/0", sent[1], "id1")
+    rig.taken("a/0", sent[2], "id2")
+    rig.receipt("id1", 2)
+    assert rig.told() == [2]
+    assert (rig.kept(), rig.dlr._folds) == ([], {})
 
 
 # ---- restarts

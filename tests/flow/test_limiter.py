@@ -36,6 +36,9 @@ def test_an_idle_limiter_saves_up_no_more_than_fifty_milliseconds_worth() -> Non
     limiter = Limiter(1000)
     limiter.available(0.0)
     assert limiter.available(3600.0) == 50
+    fifty = Limiter(50)
+    fifty.available(0.0)
+    assert fifty.available(3600.0) == 2, "only whole ones"
     slow = Limiter(2)
     slow.available(0.0)
     assert slow.available(3600.0) == 1

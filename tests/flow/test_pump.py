@@ -336,12 +336,14 @@ def test_a_marked_segment_that_cannot_be_written_leaves_room_for_the_next() -> N
 def test_marked_segments_do_not_overfill_a_window() -> None:
     """Two turns of handing out before the first mark is on disk."""
     rig = Rig(config(smsc(on_uncertain=OnUncertain.HOLD, window=2)))
+    rig.ports["a/0"].bound = False
     for n in range(3):
-        rig.accept(f"m{n}")
-    rig.turn(0)
+        rig.send(f"m{n}")
+    rig.bind("a/0")
     rig.lanes["a"].pump()
     rig.lanes["a"].pump()
-    rig.turn(0)
+    rig.clock.advance(0)
+    assert len(rig.disk.rows(Queue.MT, State.CLAIMED)) == 2
     rig.take_all()
     rig.turn(0)
     rig.take_all()

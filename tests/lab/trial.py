@@ -29,10 +29,7 @@ smscs:
     window: 20
     connect-timeout: 3s
     {tunnel}
-    smpp:
-      enquire-interval: {enquire:g}s
-      enquire-timeout: {answer:g}s
-      enquire-misses: 1
+    {pulse}
 users:
   - username: lab
     password: ${{LAB_PASSWORD}}
@@ -44,6 +41,9 @@ logging:
 store:
   path: {store}
 """
+_PULSE = (
+    f"smpp: {{enquire-interval: {ENQUIRE:g}s, enquire-timeout: {ANSWER:g}s, enquire-misses: 1}}"
+)
 _DOWN = re.compile(r"path down|operator/0: .*next attempt")
 _BOUND = re.compile(r"operator/0 is bound")
 _PATH_UP = re.compile(r"the path through \S+ is up")
@@ -65,13 +65,17 @@ class Count:
     twice: int = 0  # more often than submits that stayed unanswered explain: must be 0
     explained: int = 0  # came again because the first submit was never answered
     beside: int = 0  # packets outside the tunnel
+    resets: int = 0  # of those, resets that the kernel sends for a connection which is gone
     binds: int = 0
 
 
 class Trial:
     """A gateway, an SMSC, a caller and a sniffer in one lab."""
 
-    def __init__(self, lab: VpnLab, rate: float, *, require: bool = True) -> None:
+    def __init__(
+        self, lab: VpnLab, rate: float, *, require: bool = True, hasty: bool = True
+    ) -> None:
+        """`hasty`: enquire_link as `ENQUIRE` and `ANSWER` say, else as by default."""
         self.lab = lab
         self.rate = rate
         self._folder = lab.folder
@@ -83,14 +87,14 @@ class Trial:
                 host=SMSC,
                 port=SMSC_PORT,
                 tunnel=tunnel,
-                enquire=ENQUIRE,
-                answer=ANSWER,
+                pulse=_PULSE if hasty else "smpp: {}",
                 sendsms=SENDSMS,
                 admin=ADMIN,
                 store=self._folder / "gatewayd.sqlite3",
             )
         )
         lab.python("sniffer", "wan", "tests.lab.sniffer", "togw", SMSC_NET, self._path("beside"))
+        lab.spawn("monitor", "gw", "ip", "-tshort", "monitor", "link", "address", "route")
         self.start_smsc()
         lab.spawn(
             "gateway",
@@ -140,9 +144,22 @@ class Trial:
             time.sleep(0.05)
         return None
 
-    def down(self, since: float, limit: float = 0.1) -> Line | None:
-        """When the gateway knew that the link is gone."""
-        return self.wait(_DOWN, since, limit)
+    def seconds_to_down(self, since: float) -> float | None:
+        """From the kernel's first word on the tunnel, or if there was none from `since`."""
+        down = self.wait(_DOWN, since, 0.1)
+        if down is None:
+            return None
+        return max(0.0, down.at - min(self._kernel_told(since), down.at))
+
+    def _kernel_told(self, since: float) -> float:
+        device = re.compile(rf"\b{re.escape(self.lab.device)}\b")
+        for line in self._lines("monitor.log"):
+            stamp, _, text = line.partition("] ")
+            if stamp.startswith("[") and device.search(text):
+                at = datetime.fromisoformat(stamp[1:]).timestamp()
+                if since <= at < since + 5:
+                    return at
+        return since
 
     def bound(self, since: float, limit: float) -> Line | None:
         return self.wait(_BOUND, since, limit)
@@ -176,13 +193,15 @@ class Trial:
         self.settle()
         taken, arrived = set(self._lines("taken")), self.arrived()
         again = sum(times - 1 for times in arrived.values())
+        beside, resets = map(int, Path(self._path("beside")).read_text().split())
         uncertain = len(self.log(re.compile("^No answer to the submit"), 0.0))
         return Count(
             taken=len(taken),
             lost=len(taken - arrived.keys()),
             twice=max(0, again - uncertain),
             explained=min(again, uncertain),
-            beside=int(Path(self._path("beside")).read_text() or 0),
+            beside=beside,
+            resets=resets,
             binds=sum(line.split(" ")[1] == "bind" for line in self._lines("texts")),
         )
 

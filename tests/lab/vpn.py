@@ -277,6 +277,10 @@ class VpnLab:
     def delete_device(self) -> None:
         self.ip("gw", "link", "del", self.device)
 
+    def guard(self) -> None:
+        """The last way to the SMSC's network is none: what no tunnel takes goes nowhere."""
+        self.ip("gw", "route", "add", "unreachable", SMSC_NET, "metric", "4278198272")
+
     def set_link(self, state: str) -> None:
         """Set the tunnel's device down or up, with its route, which the kernel forgets."""
         self.ip("gw", "link", "set", self.device, state)

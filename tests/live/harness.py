@@ -135,6 +135,15 @@ class Gateway:
             return False
         return listening(self.sendsms_port)
 
+    def metrics(self) -> dict[str, float]:
+        """What /metrics says, by series with its labels; raises OSError where nobody answers."""
+        found: dict[str, float] = {}
+        for line in http_get(self.admin_port, "/metrics")[1].splitlines():
+            name, _, value = line.rpartition(" ")
+            if name and not line.startswith("#"):
+                found[name] = float(value)
+        return found
+
     def kill(self) -> None:
         """kill -9, of the whole process group."""
         if self.process is not None:

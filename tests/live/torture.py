@@ -11,6 +11,9 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
+import shutil
+import sqlite3
 import sys
 import tempfile
 import time
@@ -18,6 +21,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from gatewayd.flow.mt import decode
+from gatewayd.store.contract import Queue, State
 from tests.live.harness import (
     POSTS_IN_FLIGHT,
     Gateway,
@@ -31,6 +36,7 @@ from tests.live.harness import (
 )
 
 KILL, STOP = "kill -9", "SIGTERM"
+_MARK = re.compile(rb"XQ(\d{8})\.\d{13}QX")  # as tests/bench/tools/common.h makes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +84,13 @@ class Repeats:
 class Torture:
     """One run of a plan in an empty folder; `run` gives the verdicts."""
 
-    def __init__(self, plan: Plan, rig: Rig) -> None:
+    def __init__(self, plan: Plan, rig: Rig, gateway: Gateway | None = None) -> None:
         self.plan, self.rig = plan, rig
         self.random = random.Random(plan.seed)
-        self.gateway: Gateway = rig.gateway(kannel_conf(rig, window=plan.window, binds=plan.binds))
+        self.ours = gateway is None
+        self.gateway = gateway or rig.gateway(
+            kannel_conf(rig, window=plan.window, binds=plan.binds)
+        )
         seconds = max(1, round(plan.seconds))
         self.mo_total = plan.mo_rate * seconds
         self.smsc: Tool = rig.smsc(
@@ -97,6 +106,9 @@ class Torture:
         self.mt_total = plan.mt_rate * seconds
         self.away: list[float] = []  # seconds from each fault to the first answer
         self.repeats: list[Repeats] = []  # before the first fault, after it, after the second ...
+        self.perhaps_sent: list[set[int]] = []  # as the store has it, after each fault
+        self.counted: list[int] = []  # as the next start counts it
+        self.left: dict[str, float] = {}  # by our own metrics: what came in and did not go out
 
     def run(self) -> list[Verdict]:
         self.gateway.start(self._environment(0))
@@ -113,14 +125,20 @@ class Torture:
                 until(lambda: not self.gateway.running, 2 * gap)
             last = self._note(last)
             self._strike(fault)
+            if self.ours:
+                self.perhaps_sent.append(perhaps_sent(self.gateway.state / "gatewayd.sqlite3"))
             struck = time.monotonic()
             self.gateway.start(self._environment(number + 1))
             self.away.append(time.monotonic() - struck)
             self._wait_bound()
+            if self.ours and self.gateway.running:
+                self.counted.append(round(self.gateway.metrics()["gatewayd_uncertain_total"]))
         until(lambda: not caller.running, self.plan.seconds + 30)
         accepted = caller.end()["ok"]
         self._drain(accepted)
         self._note(last)
+        if self.ours:
+            self._balance()
         at_smsc, at_platform = self.smsc.end(), self.platform.end()
         stopped = self.gateway.stop()
         return self._judge(caller, at_smsc["dlr_made"], at_platform["dlr_unique"], stopped)
@@ -159,6 +177,42 @@ class Torture:
         self.repeats.append(now - before)
         return now
 
+    def _balance(self) -> None:
+        """What the last life of the gateway took in or found, less what it finished."""
+        until(lambda: not any(self._left().values()), 5)
+        self.left = self._left()
+
+    def _left(self) -> dict[str, float]:
+        seen = self.gateway.metrics()
+
+        def all_of(name: str, *labels: str) -> float:
+            return sum(
+                value
+                for series, value in seen.items()
+                if series.split("{")[0] == name and all(label in series for label in labels)
+            )
+
+        def came(queue: str) -> float:
+            return all_of("gatewayd_recovered", f'"{queue}"')
+
+        def done(kind: str) -> float:
+            return all_of("gatewayd_forward_results_total", f'"{kind}"')
+
+        def waits(queue: str) -> float:
+            return all_of("gatewayd_queue_messages", f'queue="{queue}"')
+
+        def mt(result: str) -> float:
+            return all_of("gatewayd_mt_segments_total", f'"{result}"')
+
+        moved = mt("sent") + mt("failed") + all_of("gatewayd_window_in_flight") + waits("mt")
+        mo = all_of("gatewayd_messages_total", '"mo"', '"received"')
+        reports = all_of("gatewayd_dlr_reports_total")
+        return {
+            "segments": came("mt") + mt("stored") - moved,
+            "MO": came("mo") + mo - done("mo") - waits("mo"),
+            "reports": came("report") + reports - done("dlr") - waits("dlr"),
+        }
+
     def _judge(self, caller: Tool, receipts: int, reports: int, stopped: int) -> list[Verdict]:
         plan = self.plan
         fault = " + ".join(
@@ -186,14 +240,21 @@ class Torture:
 
         # A clean stop waits for the answers of the SMSC, so it leaves no submit in doubt.
         calls = open_deliveries + POSTS_IN_FLIGHT
+        verdicts = [
+            none("G1 answered 202: submitted", len(accepted), lost_mt),
+            none("G9 deliver_sm answered 0: platform called", len(taken), lost_mo),
+            none("G24 receipt taken: report made", len(accepted & submitted), silent),
+            bounded("G3 submits made twice", [r.mt for r in struck], open_submits, 0),
+            bounded("G10 MO calls made twice", [r.mo for r in struck], calls, calls),
+            bounded(
+                "G10 reports made twice", [r.reports for r in struck], open_submits + calls, calls
+            ),
+            Verdict("G3 nothing comes twice", "none", 1, f"{calm} twice", calm == 0),
+        ]
+        if self.ours:
+            verdicts += self._explain(fault)
         return [
-            none("answered 202: submitted", len(accepted), lost_mt),
-            none("deliver_sm answered 0: platform called", len(taken), lost_mo),
-            none("receipt taken: report made", len(accepted & submitted), silent),
-            bounded("submits made twice", [r.mt for r in struck], open_submits, 0),
-            bounded("MO calls made twice", [r.mo for r in struck], calls, calls),
-            bounded("reports made twice", [r.reports for r in struck], open_submits + calls, calls),
-            Verdict("nothing comes twice", "none", 1, f"{calm} twice", calm == 0),
+            *verdicts,
             Verdict(
                 "answers again",
                 fault,
@@ -203,6 +264,58 @@ class Torture:
             ),
             Verdict("clean end", STOP, 1, f"exit status {stopped}", stopped == 0),
         ]
+
+
+    def _explain(self, fault: str) -> list[Verdict]:
+        """What came twice was known as perhaps sent, and what was known so was counted."""
+        rx = self.smsc.seen("rx")
+        twice = {number for number, times in enumerate(rx) if times > 1}
+        known = set[int]().union(*self.perhaps_sent)
+        unexplained = len(twice - known)
+        sizes = [len(ids) for ids in self.perhaps_sent]
+        most = 2 * self.plan.window * self.plan.binds
+        left = ", ".join(f"{name} {count:.0f}" for name, count in self.left.items())
+        return [
+            Verdict(
+                "G3 submitted twice, and not known as perhaps sent",
+                fault,
+                len(twice),
+                f"{unexplained} unexplained",
+                not unexplained,
+            ),
+            Verdict(
+                "G4 perhaps sent: in the store, counted and logged after the start",
+                fault,
+                len(sizes),
+                f"{sum(sizes)} and {sum(self.counted)} in all, {max(sizes, default=0)} at most"
+                f" (allowed: {most})",
+                sizes == self.counted and max(sizes, default=0) <= most,
+            ),
+            Verdict(
+                "conservation, by our own metrics: came in or found, and not finished or waiting",
+                fault,
+                1,
+                left,
+                not any(self.left.values()),
+            ),
+        ]
+
+
+def perhaps_sent(path: Path) -> set[int]:
+    """The ids in the texts of rows that a store of a dead gateway calls perhaps sent."""
+    with tempfile.TemporaryDirectory() as folder:
+        for suffix in ("", "-wal"):
+            file = Path(f"{path}{suffix}")
+            if file.exists():
+                shutil.copy(file, folder)
+        connection = sqlite3.connect(Path(folder, path.name))
+        try:
+            sql = "SELECT body FROM item WHERE queue = ? AND state = ?"
+            rows = connection.execute(sql, (int(Queue.MT), int(State.CLAIMED))).fetchall()
+        finally:
+            connection.close()
+    found = (_MARK.search(decode(body).payload) for (body,) in rows)
+    return {int(mark[1]) for mark in found if mark}
 
 
 def _ids(dump: bytes) -> set[int]:
