@@ -10,6 +10,7 @@ PYTEST_JOBS ?= 2
 QUICK ?=
 KILLS ?= 50
 SECONDS ?= 120
+SOAK_MINUTES ?= 30
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check lint format types imports replay bench torture lab constraints clean
@@ -60,8 +61,14 @@ replay: $(STAMP) ## the recorded cases of Kannel 1.4.5, against the shares of te
 bench: $(STAMP) ## rates and delays, beside Kannel where it is installed (QUICK=1: a shorter look)
 	$(PY) -m tests.bench.bench $(if $(QUICK),--quick) $(BENCH)
 
-torture: $(STAMP) ## kill -9 under load, again and again (KILLS=50 SECONDS=120)
+torture: $(STAMP) ## every guarantee with its fault, an hour at most; writes docs/guarantees.md
+	$(PY) -m tests.guarantees $(TORTURE)
+
+kills: $(STAMP) ## kill -9 under load, again and again (KILLS=50 SECONDS=120)
 	$(PY) -m tests.live.torture --kills $(KILLS) --seconds $(SECONDS) $(TORTURE)
+
+soak: $(STAMP) ## load, and a fault each minute; memory, descriptors, timers, tasks (SOAK_MINUTES=30)
+	$(PY) -m tests.live.soak --minutes $(SOAK_MINUTES)
 
 lab: $(STAMP) ## a VPN that breaks in every way, in network namespaces; writes docs/lab.md (root, Linux)
 	$(PY) -m tests.lab --report $(LAB)

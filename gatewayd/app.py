@@ -20,8 +20,10 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import LoopingCall
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
+from gatewayd import failpoints
 from gatewayd.access import NotedReports, open_logs
 from gatewayd.config import Config, SmscConfig
 from gatewayd.control import Control
@@ -41,6 +43,7 @@ from gatewayd.flow.reports import ReportBoxes
 from gatewayd.flow.router import LaneState, Router
 from gatewayd.flow.services import Services
 from gatewayd.flow.targets import Targets
+from gatewayd.log import Number
 from gatewayd.metrics import Histogram, Metrics
 from gatewayd.model import Segment
 from gatewayd.net import vpn
@@ -138,6 +141,7 @@ class Gateway(Service):
         self.access = open_logs(config, reactor, wall, self.keys.uuid)
         self._build(config)
         self._recover(recovery)
+        failpoints.arm(self, environ)
         self.sendsms: SendSms | None = None
         self.control = Control(self)
         self.metrics = Metrics(self.control.fill)
@@ -438,7 +442,14 @@ class Gateway(Service):
             admin = Admin(http, self.control, self.reactor, self.metrics.render, ctl)
             self._listen("admin", http.admin, Intake(http, {}, self.reactor, default=admin))
         if http.sendsms is not None:
-            self.sendsms = SendSms(self.config, self.control.accept, self.wall, self.access)
+            self.sendsms = SendSms(
+                self.config,
+                self.control.accept,
+                self.wall,
+                self.access,
+                now=self.reactor.seconds,
+                run=self._elsewhere,
+            )
             accept = self.control.accept
             routes: dict[str, Handler] = {http.sendsms_path: self.sendsms}
             if http.external_path:
@@ -455,6 +466,16 @@ class Gateway(Service):
             sendsms=self.address_of("sendsms"),
             admin=self.address_of("admin"),
         )
+
+    def _elsewhere(self, job: Callable[[], bool], done: Callable[[bool], None]) -> None:
+        """Run what takes long in a thread of the reactor's."""
+
+        def failed(failure: Any) -> None:
+            self.log.failure("A password could not be checked", failure)
+            done(False)
+
+        pool = self.reactor.getThreadPool()
+        deferToThreadPool(self.reactor, pool, job).addCallbacks(done, failed)
 
     def address_of(self, name: str) -> str:
         for found, port in self.listeners:
@@ -500,10 +521,11 @@ class Gateway(Service):
         self._expected = now + SWEEP
         for parked in self.dlr.sweep():
             self.log.warn(
-                "A receipt of {smsc} matched no message: id {smsc_id}, {stat}",
+                "A receipt of {smsc} matched no message: id {smsc_id}, {stat}, of {number}",
                 smsc=parked.scope,
                 smsc_id=parked.receipt.smsc_id,
                 stat=parked.receipt.stat,
+                number=Number(parked.receipt.source),
             )
         self.mt.seen.sweep()
         late = self.mo.sweep()

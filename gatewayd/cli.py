@@ -133,6 +133,12 @@ def _decode(args: argparse.Namespace) -> int:
     return decode.receipt(" ".join(args.given), as_json=args.json)
 
 
+def _hash_password(args: argparse.Namespace) -> int:
+    from gatewayd.commands.hash_password import hash_password  # noqa: PLC0415
+
+    return hash_password(sys.stdin)
+
+
 def _demo(args: argparse.Namespace) -> int:
     from gatewayd.commands.demo import demo  # noqa: PLC0415
 
@@ -447,6 +453,16 @@ def parser() -> argparse.ArgumentParser:
     sub = _add(commands, "import-kannel", _import_kannel, text)
     sub.add_argument("file", metavar="FILE", help="the kannel.conf")
     sub.add_argument("--safe", action="store_true", help="replace what can lose messages")
+    more = """
+
+The password is read from standard input: typed (it is not shown), or piped. What is printed goes
+into the configuration as the password of a user.
+
+  users:
+    - username: platform
+      password: scrypt$16384$8$1$..."""
+    text = "make the hash of a sendsms user's password"
+    _add(commands, "hash-password", _hash_password, text, more)
     _add_probe(commands)
     _add_send(commands)
     _add_ctl(commands)

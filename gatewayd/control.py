@@ -325,7 +325,7 @@ class Control:
             state=self.state,
             uptime=now - gateway.began,
             received=_traffic(total.received_sms, now),
-            received_queued=len(gateway.calls),
+            received_queued=len(gateway.calls) + gateway.calls.set_aside,
             sent=_traffic(total.sent_sms, now),
             sent_queued=queued,
             store_size=self._stored_count() if config.store.kannel_storesize else -1,

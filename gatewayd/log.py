@@ -21,6 +21,8 @@ from twisted.logger import (
 )
 from zope.interface import implementer
 
+from gatewayd.errors import GatewayError
+
 LEVELS = {
     "debug": LogLevel.debug,
     "info": LogLevel.info,
@@ -34,9 +36,29 @@ _NOT_FIELDS = re.compile(
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
+_QUOTED = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"")
+
+
 def masked(number: str) -> str:
     """A phone number of which only the last three digits show."""
     return "*" * max(0, len(number) - 3) + number[-3:]
+
+
+class Number(str):
+    """A phone number in a log event: it prints masked, unless the configuration says "full"."""
+
+    __slots__ = ()
+    full = False
+
+    def __str__(self) -> str:
+        plain = str.__str__(self)
+        return plain if Number.full else masked(plain)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
 
 
 @implementer(ILogFilterPredicate)
@@ -64,9 +86,10 @@ def line_of(event: Mapping[str, Any], *, as_json: bool) -> str:
     text = formatEvent(dict(event))
     failure = event.get("log_failure")
     if failure is not None:
-        text = f"{text}: {failure.type.__name__}: {failure.getErrorMessage()}"
+        text = f"{text}: {failure.type.__name__}: {_message_of(failure)}"
         if level in ("critical", "error"):
-            text = f"{text} | {failure.getTraceback(detail='brief')}"
+            steps = "; ".join(f"{path}:{line} in {name}" for name, path, line, *_ in failure.frames)
+            text = f"{text} | {steps}"
     text = _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
     stamp = when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     if not as_json:
@@ -79,8 +102,20 @@ def line_of(event: Mapping[str, Any], *, as_json: bool) -> str:
     return json.dumps({"time": stamp, "level": level, "text": text, **fields}, default=str)
 
 
-def begin(level: str, form: str, file: str = "") -> Threshold:
-    """Send the log where the configuration says; the threshold that comes back can be moved."""
+def _message_of(failure: Any) -> str:
+    """What an error says. One that is a fault of ours may quote a text or a password."""
+    message: str = failure.getErrorMessage()
+    if failure.check(GatewayError, OSError):
+        return message
+    return _QUOTED.sub("'...'", message)[:500]
+
+
+def begin(level: str, form: str, file: str = "", numbers: str = "masked") -> Threshold:
+    """Send the log where the configuration says; the threshold that comes back can be moved.
+
+    `numbers` is "masked" or "full": how a `Number` prints.
+    """
+    Number.full = numbers == "full"
     threshold = Threshold(level)
     out: IO[str] = sys.stderr
     if file:
@@ -100,4 +135,4 @@ def begin(level: str, form: str, file: str = "") -> Threshold:
     return threshold
 
 
-__all__ = ["KANNEL_LEVELS", "Threshold", "begin", "globalLogPublisher", "line_of", "masked"]
+__all__ = ["KANNEL_LEVELS", "Number", "Threshold", "begin", "globalLogPublisher", "line_of", "masked"]

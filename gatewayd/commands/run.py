@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import signal
 import sys
 from typing import Any
@@ -43,7 +44,7 @@ class Daemon:
             configuration.complain(error)
             return 2
         logging = config.logging
-        self._threshold = log.begin(logging.level, logging.format, logging.file)
+        self._threshold = log.begin(logging.level, logging.format, logging.file, logging.numbers)
         for warning in config.warnings:
             self.log.warn("{warning}", warning=warning)
         try:
@@ -52,6 +53,7 @@ class Daemon:
             self.log.error("{reason}", reason=str(error))
             return 1
         sys.setswitchinterval(SWITCH_INTERVAL)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold every password
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLD)

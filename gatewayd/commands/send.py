@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from gatewayd.commands import configuration
 from gatewayd.commands.http import Unreachable, base_url, call
+from gatewayd.config.passwords import is_hash
 from gatewayd.errors import ConfigError
 
 PASSWORD = "GATEWAYD_PASSWORD"  # noqa: S105 - the name of the variable
@@ -77,7 +78,8 @@ def _where(message: Message, path: str, url: str) -> tuple[str, str, str]:
             raise WrongUse(f"{path} has no user {user!r}" if user else f"{path} has no users")
         if known is not None:
             user = user or known.username
-            password = known.password.reveal() if password is None else password
+            written = known.password.reveal()
+            password = written if password is None and not is_hash(written) else password
     if not url:
         raise WrongUse("name the gateway with -c FILE or --url URL")
     if urlsplit(url).scheme not in ("http", "https"):
@@ -89,7 +91,10 @@ def _where(message: Message, path: str, url: str) -> tuple[str, str, str]:
     if password is None:
         password = os.environ.get(PASSWORD)
     if password is None:
-        raise WrongUse(f"the password comes from -c FILE, --password-file FILE or ${PASSWORD}")
+        raise WrongUse(
+            f"the password comes from -c FILE (unless a hash stands there), --password-file FILE "
+            f"or ${PASSWORD}"
+        )
     return url, user, password
 
 

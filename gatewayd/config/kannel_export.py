@@ -64,6 +64,7 @@ _REMARKS = {
     "redirects": "redirects of a platform that are followed",
     "strict": "text that is damaged is sent on as it is; true refuses it",
     "admin-by-get": "commands with the password in the URL, which ends up in logs and histories",
+    "login-failures": "passwords can be guessed as fast as they are asked",
     "retry-after": "503 comes without Retry-After",
     "external-path": "the door for RapidPro's External API is shut",
     "json-posts": "sendsms refuses a POST of JSON",

@@ -76,7 +76,7 @@ def read_kannel(path: str, environ: Mapping[str, str], state_directory: str) -> 
             "", retry=calls.retry, timeout=calls.timeout, parallel=calls.parallel, ordered=False
         ),
         tlvs=read_tlvs(sections.get("smpp-tlv", ())),
-        http=replace(_http(core, smsbox, calls), allow_exec=environ.get(_ALLOW_EXEC, "") == "1"),
+        http=replace(_http(core, smsbox, calls), allow_exec=_runs_commands(sections, environ)),
         store=_store(core, state_directory),
         logging=_logging(core, smsbox),
         limits=_limits(core),
@@ -115,6 +115,12 @@ def _sections(groups: list[Group], notes: Notes) -> dict[str, list[Section]]:
     return found
 
 
+def _runs_commands(sections: dict[str, list[Section]], environ: Mapping[str, str]) -> bool:
+    """Whether a service may run its command, as Kannel does, unless the environment forbids it."""
+    wanted = any(section.given("exec") for section in sections.get("sms-service", ()))
+    return wanted and environ.get(_ALLOW_EXEC, "") != "0"
+
+
 def _check_services(services: Iterable[Section], config: Config) -> None:
     """An id that no smsc has is no mistake for Kannel; for a service it means silence."""
     ids = {smsc.id for smsc in config.smscs}
@@ -122,8 +128,10 @@ def _check_services(services: Iterable[Section], config: Config) -> None:
         for word in section.words("accepted-smsc"):
             if word not in ids:
                 section.warn("accepted-smsc", f"no smsc is called {shown(word)}")
-        if section.given("exec") and not config.http.allow_exec:
-            message = f"runs no command unless {_ALLOW_EXEC}=1 stands in gatewayd's environment"
+        if section.given("exec"):
+            message = f"hands words from phones to a shell; {_ALLOW_EXEC}=0 in the environment stops it"
+            if not config.http.allow_exec:
+                message = f"runs no command: {_ALLOW_EXEC}=0 stands in the environment"
             section.warn("exec", message)
 
 
@@ -222,13 +230,18 @@ def _http(core: Section, smsbox: Section, calls: Calls) -> HttpConfig:
         numbers=smsbox.numbers(),
         reply_could_not_fetch=smsbox.text("reply-couldnotfetch"),
         reply_could_not_represent=smsbox.text("reply-couldnotrepresent"),
-        reply_request_failed=smsbox.text("reply-requestfailed"),
+        # Kannel gives a box with an id no MO but by smsbox-route. We give MO to the services all the
+        # same, but phones that got no answer so far get none now: the MO is set aside instead.
+        reply_request_failed=""
+        if smsbox.given("smsbox-id")
+        else smsbox.text("reply-requestfailed"),
         reply_empty=smsbox.text("reply-emptymessage"),
         max_requests_out=calls.parallel,
         connections_out=calls.parallel,
         redirects=_REDIRECTS,
         dlr_url_allow=("any",),
         strict=False,
+        login_failures=0,
         retry_after=0,
         admin_by_get=True,
         proxy=_proxy(core),

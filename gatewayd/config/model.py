@@ -335,6 +335,7 @@ class ChannelConfig:
     reports: ReportPolicy = ReportPolicy()
     # a sendsms repeated with the same dlr-url, which names the message by uuid= or id=, is one
     idempotent: bool = False
+    signature_key: Secret = NO_SECRET  # calls carry an HMAC under it (platforms.signature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,6 +381,7 @@ class HttpConfig:
     dlr_url_allow: tuple[str, ...] = ()
     proxy: str = ""
     strict: bool = True  # refuse what Kannel would send on damaged: bad UTF-8, odd UTF-16 ...
+    login_failures: int = 5  # per minute, then an address or a name at it waits; 0: no limit
     retry_after: int = 30  # seconds, told with 503; 0: the header is left out, as by Kannel
     allow_exec: bool = False  # channels may run commands (`exec`)
     # admin commands that change something may be a GET with the password in its query (Kannel)

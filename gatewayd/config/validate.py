@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 
 from gatewayd.config.model import ChannelConfig, Config, ListenerConfig
+from gatewayd.config.passwords import is_hash
 from gatewayd.config.values import (
     Path,
     Problems,
@@ -196,6 +197,11 @@ def check_doors(config: Config, problems: Problems, *, open_listener: bool) -> N
             ("http", "dlr_url_allow"),
             "any lets callers of sendsms have every address called, inside our networks too",
         )
+    for field in ("admin_password", "status_password"):
+        if is_hash(getattr(http, field).reveal()):
+            problems.error_at(
+                ("http", field), "is a hash; only users have those: write file: or credential:"
+            )
     for index, smsc in enumerate(config.smscs):
         if smsc.tls.enabled and not smsc.tls.verify:
             problems.warn_at(

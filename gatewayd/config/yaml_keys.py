@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from gatewayd.config.passwords import is_hash
 from gatewayd.config.secrets import interpolate, is_plain, resolve
 from gatewayd.config.values import Path, Problems, did_you_mean, shown
 from gatewayd.config.yaml_nodes import check_tag, entries, is_doubtful, is_empty, kind, line_of
@@ -179,7 +180,7 @@ def secret(value: Value) -> object:
         found = resolve(written, value.source.environ)
     except ValueError as error:
         return value.complain(str(error))
-    if is_plain(written):
+    if is_plain(written) and not is_hash(written):
         value.warn("stands here as plain text; file:, credential: and ${NAME} keep it elsewhere")
     return found
 

@@ -97,6 +97,7 @@ from gatewayd.config.yaml_values import (
     readable,
     smpp_password,
     url_path,
+    user_password,
 )
 from gatewayd.model import TextOptions
 
@@ -341,7 +342,7 @@ SMSC = keys_of(
 USER = keys_of(
     UserConfig,
     username=text(name),
-    password=secret,
+    password=user_password,
     name=text(blank_or(name)),
     allow_ip=address_patterns,
     deny_ip=address_patterns,
@@ -385,6 +386,7 @@ CHANNEL = keys_of(
     retry=named("retry", Section(_CHANNEL.retry, RETRY)),
     timeout=some_time,
     parallel=scalar(integer(1, 1000)),
+    signature_key=secret,
     # Filled over the policy of the format, which is known only when the channel is whole.
     reports=Key("reports", lambda value: fill(value, REPORTS) or {}, REPORTS),
 )
@@ -436,6 +438,7 @@ HTTP = keys_of(
     redirects=scalar(integer(0, 20)),
     dlr_url_allow=listing(url_pattern),
     proxy=text(blank_or(proxy)),
+    login_failures=scalar(integer(0, 1000)),
     retry_after=scalar(integer(0, 3600)),
 )
 

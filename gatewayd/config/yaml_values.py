@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from gatewayd.config.model import Secret
+from gatewayd.config.passwords import is_hash, parse
 from gatewayd.config.secrets import read_file
 from gatewayd.config.values import (
     OTHER_NAMES,
@@ -89,6 +91,17 @@ def smpp_password(value: Value) -> object:
             return value.complain("holds letters beyond ASCII; SMPP carries ASCII here")
         if len(found) > 8:
             value.warn("is longer than the 8 characters of SMPP 3.4")
+    return found
+
+
+def user_password(value: Value) -> object:
+    """A caller's password, or its hash."""
+    found = secret(value)
+    if isinstance(found, Secret) and is_hash(found.reveal()):
+        try:
+            parse(found.reveal())
+        except ValueError as error:
+            return value.complain(str(error))
     return found
 
 

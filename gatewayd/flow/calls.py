@@ -20,6 +20,7 @@ from gatewayd.flow.outbox import Budget, Done, Outbox
 from gatewayd.model import HttpAnswer, Mo, Outcome
 from gatewayd.platforms.contract import HttpCall, PlatformFormat, load
 from gatewayd.platforms.replies import command_of, local_reply, reply_to, request_failed
+from gatewayd.platforms.signature import signed
 from gatewayd.store.contract import Change, Item, Queue, State, Work
 
 LOCAL = HttpAnswer(200)  # a channel that answers by itself: text, file
@@ -62,6 +63,7 @@ class MoBoxes:
         # runs a channel's command; None: never
         self.execute: Callable[[str, float, Done], None] | None = None
         self.sent = self.failed = self.attempts = self.replies = 0
+        self.set_aside = 0  # MO that no channel takes, since the start
 
     def __len__(self) -> int:
         return sum(map(len, self.boxes.values()))
@@ -109,6 +111,7 @@ class MoBoxes:
     def unserved(self, mo: Mo) -> tuple[Work, Callable[[], None]]:
         """No channel takes it: the phone is told so if that is configured, else it is set aside."""
         if not mo.source or not self._http.reply_request_failed:
+            self.set_aside += 1
             return self._dead_letter(mo, 0, "no channel takes it"), _nothing
         composed = self._mt.compose(request_failed(mo, self._http))
         return composed.work, partial(self._mt.hand, composed)
@@ -146,7 +149,8 @@ class MoBoxes:
         if not (channel.get_url or channel.post_url or channel.post_xml):
             done(LOCAL)
             return
-        self._send(self._format(channel).mo(mo, channel, self._uuid(mo)), done)
+        call = self._format(channel).mo(mo, channel, self._uuid(mo))
+        self._send(signed(call, channel, self._wall()), done)
 
     def _settle(self, mo: Mo, answer: HttpAnswer) -> float | None:
         channel = self._channels[mo.channel]

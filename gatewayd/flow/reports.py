@@ -19,6 +19,7 @@ from gatewayd.flow.limiter import Backoff, exhausted, pause_after
 from gatewayd.flow.outbox import Budget, Done, Outbox
 from gatewayd.model import HttpAnswer, Outcome, Report
 from gatewayd.platforms.contract import HttpCall, PlatformFormat, load
+from gatewayd.platforms.signature import signed
 from gatewayd.store.contract import Change, Item, Queue, State, Work
 
 FINALS = 1 | 2 | 16 | 32
@@ -147,7 +148,7 @@ class ReportBoxes:
         self.attempts += 1
         uuid = self._keys.uuid(report.known_as or report.id)
         call = self._format(channel).report(report, channel, uuid)
-        self._send(call, done)
+        self._send(signed(call, channel, self._wall()), done)
 
     def _settle(self, report: Report, answer: HttpAnswer) -> float | None:
         channel = self.channel_of(report)

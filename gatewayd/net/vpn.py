@@ -8,13 +8,13 @@ nothing. Notices that come in a burst, of a large routing table say, are answere
 `BURST` seconds; and once in `POLL` seconds there is a look without any.
 
 For the routes the kernel is asked as a socket bound to the device would ask it: routing rules and
-tables count, a route beside the tunnel does not. Of a host given by name the address of the last
-connection is known; before the first one, device and address have to do.
+tables count, a route beside the tunnel does not. Of a host given by name the address is known only
+while there is a link; without one, device and address have to do, and the name is looked up anew.
 
 What is made of it (`net.bind`): with `require` a bind connects only while its path is up, from a
 socket that is bound to the device before its first packet (`net.sockets`); so neither a password
 nor a SYN goes beside the tunnel, whatever the routing table says at that moment. A path that is
-lost stops the submits at once. The link itself has `net.bind.GRACE` seconds: routes that are
+lost stops the submits at once. The link itself has `net.path.GRACE` seconds: routes that are
 exchanged for others leave a gap of milliseconds, which TCP survives. A path that opens, or comes
 back changed, has its binds connect after a moment, however long their pause still was.
 
@@ -131,7 +131,7 @@ class VpnWatcher(Service):
     """Looks after the tunnels of all SMSCs that have one.
 
     `changed(name, path)` is called for each SMSC when the service starts and at each change after
-    that; `learned(name)` gives the addresses that an SMSC's host names were last found to have.
+    that; `learned(name)` gives the addresses that an SMSC's host names are found to have.
     """
 
     log = Logger()

@@ -28,6 +28,7 @@ _PRAGMAS = (
     "journal_size_limit=67108864",  # a WAL that one huge batch blew up shrinks again
     "cache_size=-65536",  # 64 MB holds the indexes of a million rows
     "temp_store=MEMORY",
+    "secure_delete=ON",  # what is over is overwritten: these are people's messages
 )
 # Keys are reserved in blocks, so that one is never used twice even when its row is long gone.
 _KEY_BLOCK = 10_000

@@ -21,10 +21,11 @@ from msgspec import json
 from gatewayd.config.model import ChannelConfig, Config, UserConfig
 from gatewayd.model import Acceptance, Order, Verdict
 from gatewayd.web.arguments import decode_query
+from gatewayd.web.logins import LoginBlocked, LoginPending
 from gatewayd.web.once import Once, digest
 from gatewayd.web.payload import Fields, Unreadable, content_type, read_body
 from gatewayd.web.request import Answer, Request
-from gatewayd.web.sendsms import Refused, SendSms
+from gatewayd.web.sendsms import Refused, SendSms, too_many_failures
 
 _ALIASES: Final = {
     "text": ("text", "texto", "message", "msg", "content"),
@@ -89,13 +90,21 @@ class External:
         if request.method == "HEAD":
             request.reply(METHOD)
             return
+        self._sendsms.begin()
         try:
             order = self._order(request)
+        except LoginPending as pending:
+            pending.then(partial(self, request))
+            return
+        except LoginBlocked as blocked:
+            request.reply(too_many_failures(blocked))
+            return
         except Unreadable as error:
             request.reply(_line(400, str(error)))
             return
         except Refused as refused:
             answer = refused.answer
+            self._sendsms.note_refusal(request.peer, answer)
             request.reply(_line(answer.status, answer.body.decode("utf-8", "replace")))
             return
         self._accept(order, partial(self._decided, request))

@@ -10,8 +10,9 @@ from gatewayd.config.model import Config, OtaConfig
 from gatewayd.model import Acceptance, Coding, Order
 from gatewayd.sms import ota
 from gatewayd.web.arguments import decode_query
+from gatewayd.web.logins import LoginBlocked, LoginPending
 from gatewayd.web.request import KANNEL_HEADERS, Answer, Request
-from gatewayd.web.sendsms import Refused, SendSms
+from gatewayd.web.sendsms import Refused, SendSms, too_many_failures
 
 UNAUTHORIZED: Final = Answer(403, b"Authorization failed for sendota", KANNEL_HEADERS)
 WRONG_ARGUMENTS: Final = Answer(400, b"Wrong sendota args.", KANNEL_HEADERS)
@@ -45,6 +46,12 @@ class SendOta:
         """Check the request and hand its order over; the answer follows when it is decided."""
         try:
             order = self._order(request)
+        except LoginPending as pending:
+            pending.then(partial(self, request))
+            return
+        except LoginBlocked as blocked:
+            request.reply(too_many_failures(blocked))
+            return
         except Refused as refused:
             request.reply(refused.answer)
             return

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from twisted.logger import Logger
+
 from gatewayd.access import AccessLog
 from gatewayd.config.model import Config, UserConfig
 from gatewayd.flow.targets import Targets
@@ -16,6 +18,7 @@ from gatewayd.web.arguments import decode_query, read_integer
 from gatewayd.web.forms import Posted, octets_of, read_post
 from gatewayd.web.intake import KANNEL_HEADERS, Answer, Request
 from gatewayd.web.lists import NumberCheck
+from gatewayd.web.logins import LoginBlocked, LoginPending, Run
 from gatewayd.web.once import Once
 from gatewayd.web.payload import FORM, JSON, Unreadable, content_type, read_json
 from gatewayd.web.users import Users
@@ -72,6 +75,12 @@ BAD_TYPE: Final = _answer(400, "Invalid content-type")
 UNSUPPORTED: Final = _answer(415, "Unsupported content-type, rejected")
 
 
+def too_many_failures(blocked: LoginBlocked) -> Answer:
+    """What a caller is answered whose login is not even checked."""
+    wait = ("Retry-After", str(blocked.seconds))
+    return Answer(503, b"Too many failed logins, try again later.", (*KANNEL_HEADERS, wait))
+
+
 class Refused(Exception):
     """A check failed; `answer` says which."""
 
@@ -92,9 +101,11 @@ class SendSms:
     """Handler of the sendsms path.
 
     `accept` takes each order and calls back, at once or later, with what became of it; `wall`
-    gives seconds since the epoch. Lists of numbers are read here and in `reload_lists`, which
-    blocks; both raise ConfigError.
+    gives seconds since the epoch, `now` those of a monotonic clock; `run` checks hashes elsewhere.
+    Lists of numbers are read here and in `reload_lists`, which blocks; both raise ConfigError.
     """
+
+    log = Logger()
 
     def __init__(
         self,
@@ -102,9 +113,13 @@ class SendSms:
         accept: Callable[[Order, Callable[[Acceptance], None]], None],
         wall: Callable[[], float],
         access: AccessLog | None = None,
+        *,
+        now: Callable[[], float] = lambda: 0.0,
+        run: Run | None = None,
     ) -> None:
         self._access = access
         self._asking: UserConfig | None = None  # whose request is being checked
+        self._refusals: dict[str, int] = {}
         self._config = config
         self._accept = accept
         self._wall = wall
@@ -118,7 +133,13 @@ class SendSms:
         self._once = Once(config)
         self._targets = Targets(config)
         self._longest_url = _LONGEST_STRICT_URL if http.strict else _LONGEST_URL
-        self.users = Users(config.users, only_allowed=http.strict)
+        self.users = Users(
+            config.users,
+            only_allowed=http.strict,
+            most_failures=http.login_failures,
+            now=now,
+            run=run,
+        )
         busy: tuple[tuple[str, str], ...] = KANNEL_HEADERS
         if http.retry_after:
             busy += (("Retry-After", str(http.retry_after)),)
@@ -147,9 +168,16 @@ class SendSms:
         """Check the request and hand its order over; the answer follows when it is decided."""
         try:
             order, denied = self._take(request)
+        except LoginPending as pending:
+            pending.then(partial(self, request))
+            return
+        except LoginBlocked as blocked:
+            request.reply(too_many_failures(blocked))
+            return
         except Refused as refused:
             if self._access is not None and self._asking is not None:
                 self._access.refused_request(refused.answer.body.decode())
+            self.note_refusal(request.peer, refused.answer)
             request.reply(refused.answer)
             return
         if self._access is not None and self._asking is not None:
@@ -157,13 +185,31 @@ class SendSms:
         self._once.mark(order, request.raw)
         self._accept(order, partial(self.decided, request, denied))
 
+    def begin(self) -> None:
+        """A request begins: nobody is known to ask yet."""
+        self._asking = None
+
+    def note_refusal(self, peer: str, answer: Answer) -> None:
+        """Tell of a refused request in the log: the first, second, fourth ... of a user's."""
+        user = self._asking.username if self._asking is not None else "nobody"
+        count = self._refusals[user] = self._refusals.get(user, 0) + 1
+        if count & (count - 1) == 0:
+            self.log.info(
+                "sendsms refused what {user} asked from {address}: {status} {answer}, {count} so far",
+                user=user,
+                address=peer,
+                status=answer.status,
+                answer=answer.body.decode("utf-8", "replace")[:100],
+                count=count,
+            )
+
     def note(self, user: UserConfig, peer: str, order: Order) -> None:
         """Write down what `user` asks for at another door."""
         if self._access is not None:
             self._access.asked(user.username, peer, order)
 
     def _take(self, request: Request) -> tuple[Order, list[str]]:
-        self._asking = None
+        self.begin()
         return self._take_post(request) if request.method == "POST" else self._take_get(request)
 
     def decided(self, request: Request, denied: list[str], acceptance: Acceptance) -> None:

@@ -6,13 +6,14 @@ import hmac
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from hashlib import blake2b
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from twisted.logger import Logger
 
 from gatewayd.config.model import UserConfig
-from gatewayd.config.passwords import is_hash, parse
+from gatewayd.config.passwords import Hashed, is_hash, parse
 from gatewayd.web.logins import Checks, Failures, LoginBlocked, LoginPending, Run
 
 Digest = Callable[[bytes], bytes]
@@ -22,6 +23,7 @@ def keyed_digest() -> Digest:
     """A digest of passwords under a key that only this process knows."""
     key = os.urandom(32)
     return lambda password: blake2b(password, digest_size=32, key=key).digest()
+
 
 _EVERYWHERE = frozenset({"*", "*.*.*.*"})
 
@@ -101,7 +103,11 @@ class _Entry:
         self.user = user
         self.rules = rules
         self.name = user.username.encode()
-        self.hashed = parse(written) if is_hash(written) else None
+        self.hashed: Hashed | None = None
+        if is_hash(written):
+            # a kannel.conf may have a password that only begins like one
+            with suppress(ValueError):
+                self.hashed = parse(written)
         self.digest = b"" if self.hashed or not written else digest(written.encode())
 
 
@@ -180,51 +186,51 @@ class Users:
         """
         entry = self._users.get(username)
         digest = self._digest(password)
-        key = (username, digest, address)
-        again = self._asked_again[key] > 0 if self._asked_again else False
-        if again:
-            self._asked_again[key] -= 1
-            if not self._asked_again[key]:
-                del self._asked_again[key]
-        else:
+        again = bool(self._asked_again) and self._take_turn((username, digest, address))
+        if not again:
             self._refuse_blocked(entry, address)
         plain = entry.digest if entry is not None else b""
         good = hmac.compare_digest(digest, plain or self._nobody)
         if not good and self._decoy is not None:
-            good = self._check(entry, digest, password, address, again=again)
+            good = self._check(entry, username, digest, password, address)
         if good and entry is not None and entry.rules.admit(address):
             if self._failures is not None:
                 self._failures.passed((entry.name, address))
             return entry.user
-        if not again:
-            self._count(entry, address)
+        self._count(None if again else entry, address)
         return None
 
     def _check(
-        self, entry: _Entry | None, digest: bytes, password: bytes, address: str, *, again: bool
+        self, entry: _Entry | None, username: bytes, digest: bytes, password: bytes, address: str
     ) -> bool:
-        """Whether the hash is of this password. A failure is counted before it is known."""
+        """Whether the hash is of this password.
+
+        A try is counted against the name before its result is known, so that many at once do not
+        get by.
+        """
         hashed = entry.hashed if entry is not None else None
         against = hashed or self._decoy
         assert against is not None
-        key = (entry.name if entry is not None else b"", digest)
+        key = (self._digest(username), digest)
         found = self._checks.known(key)
         if found is None:
             first = not self._checks.pending(key)
             try:
                 found = self._checks.check(key, lambda: against.matches(password))
             except LoginPending as pending:
-                if first and not again:
-                    self._count(entry, address)
-                name = entry.name if entry is not None else b""
-                waiting = (name, digest, address) if entry is not None else None
-                pending.then(lambda: self._ask_again(waiting))
+                if first and entry is not None and self._failures is not None:
+                    self._failures.failed((entry.name, address))
+                pending.then(lambda: self._asked_again.update([(username, digest, address)]))
                 raise
         return found and hashed is not None
 
-    def _ask_again(self, key: object) -> None:
-        if key is not None:
-            self._asked_again[key] += 1
+    def _take_turn(self, key: object) -> bool:
+        """Whether this is asked again after its password was checked."""
+        if not self._asked_again[key]:
+            return False
+        self._asked_again[key] -= 1
+        self._asked_again += Counter()  # without those at nought
+        return True
 
     def _refuse_blocked(self, entry: _Entry | None, address: str) -> None:
         failures = self._failures

@@ -476,7 +476,7 @@ def test_the_access_logs_are_the_ones_that_both_groups_name(tmp_path: Path) -> N
     assert not logging.access_log_redact  # scripts that bill read the numbers
 
 
-def test_commands_are_allowed_by_the_environment_alone(tmp_path: Path) -> None:
+def test_commands_run_as_in_kannel_unless_the_environment_forbids_it(tmp_path: Path) -> None:
     path = tmp_path / "kannel.conf"
     path.write_text(
         "group = core\nadmin-port = 1\nadmin-password = x\nsmsbox-port = 2\n\n"
@@ -484,8 +484,17 @@ def test_commands_are_allowed_by_the_environment_alone(tmp_path: Path) -> None:
         'group = sms-service\nkeyword = k\ncatch-all = 1\nexec = "echo %s"\n'
     )
     config = read_kannel(str(path), {}, "")
-    assert not config.http.allow_exec
-    assert any("GATEWAYD_ALLOW_EXEC=1" in warning for warning in config.warnings)
-    config = read_kannel(str(path), {"GATEWAYD_ALLOW_EXEC": "1"}, "")
     assert config.http.allow_exec
-    assert not any("exec" in warning for warning in config.warnings)
+    assert any("GATEWAYD_ALLOW_EXEC=0" in warning for warning in config.warnings)
+    config = read_kannel(str(path), {"GATEWAYD_ALLOW_EXEC": "0"}, "")
+    assert not config.http.allow_exec
+    assert any("runs no command" in warning for warning in config.warnings)
+
+
+def test_a_box_with_an_id_answers_no_mo_that_nobody_takes(tmp_path: Path) -> None:
+    path = tmp_path / "kannel.conf"
+    text = "group = core\nadmin-port = 1\nadmin-password = x\nsmsbox-port = 2\n\ngroup = smsbox\n"
+    path.write_text(text)
+    assert read_kannel(str(path), {}, "").http.reply_request_failed == "Request Failed"
+    path.write_text(f"{text}smsbox-id = box1\n")
+    assert not read_kannel(str(path), {}, "").http.reply_request_failed

@@ -6,6 +6,7 @@ import re
 import runpy
 from pathlib import Path
 
+from gatewayd.failpoints import STEPS, STORE
 from gatewayd.smsc.link import LinkState, Step
 
 ROOT = Path(__file__).parents[2]
@@ -22,5 +23,6 @@ def test_the_picture_of_a_link_is_drawn_from_the_table() -> None:
 def test_every_fail_point_of_the_program_is_described_and_no_other() -> None:
     sources = [path.read_text() for path in (ROOT / "gatewayd").rglob("*.py")]
     named = {name for text in sources for name in re.findall(r"failpoint\(\s*\"([a-z-]+)\"", text)}
+    assert named == set(STORE)
     text = (ROOT / "docs" / "failpoints.md").read_text()
-    assert named == set(re.findall(r"^\| `([a-z-]+)` \|", text, re.MULTILINE))
+    assert set(STEPS) == set(re.findall(r"^\| `([a-z0-9-]+)` \|", text, re.MULTILINE))

@@ -218,6 +218,10 @@ class Rig:
             path += f"&dlr-mask=3&dlr-url={url}"
         return self._tool("mtload", {"port": self.sendsms_port, "path": path, **options}, tag)
 
+    def adopt(self, gateway: Gateway) -> None:
+        """End it, too, when the rig is left."""
+        self._gateways.append(gateway)
+
     def gateway(self, configuration: str, *, suffix: str = ".conf") -> Gateway:
         gateway = Gateway(
             self.folder,

@@ -225,3 +225,100 @@ CHECK = """
 
 def test_this_kernel_lets_the_gateway_start(space: Space) -> None:
     assert space.python(CHECK) == "may start\n"
+
+
+CONFIGURATION = """\
+smscs:
+  - id: operator
+    host: 10.200.5.10
+    system-id: x
+    password: ${PW}
+    vpn: {device: tun0}
+http:
+  sendsms: off
+  admin: 127.0.0.1:13000
+"""
+
+ASK = """
+    import json, time, urllib.error, urllib.request
+
+    def get(path):
+        try:
+            with urllib.request.urlopen("http://127.0.0.1:13000" + path) as answer:
+                return answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.read().decode()
+
+    def until(wanted):
+        for _ in range(200):
+            try:
+                told = json.loads(get("/readyz"))
+                if wanted in (told["paths"]["operator"]["reason"] or "up"):
+                    return told
+            except OSError:
+                pass
+            time.sleep(0.05)
+        raise SystemExit(get("/readyz"))
+"""
+
+
+def test_the_gateway_names_the_tunnel_in_readyz_metrics_and_log(
+    space: Space, tmp_path: Path
+) -> None:
+    """One line in the log for each change, and none for any attempt."""
+    file = tmp_path / "gatewayd.yaml"
+    file.write_text(CONFIGURATION)
+    argv = ["ip", "netns", "exec", space.name, sys.executable, "-m", "gatewayd", "run", "-c"]
+    environ = {**os.environ, "STATE_DIRECTORY": str(tmp_path), "PW": "secret"}
+    log = tmp_path / "log"
+    with (
+        log.open("wb") as out,
+        subprocess.Popen([*argv, str(file)], stderr=out, env=environ, cwd=ROOT) as gateway,
+    ):
+        try:
+            told = space.python(ASK + "    print(until('does not exist'))")
+            assert "operator: path down: tun0 does not exist" in told
+            space.tunnel()
+            metrics = space.python(ASK + "    until('up')\n    print(get('/metrics'))")
+            assert 'gatewayd_vpn_up{smsc="operator"} 1.0' in metrics
+            assert 'gatewayd_vpn_changes_total{smsc="operator"} 1.0' in metrics
+            space.ip("link", "del", "tun0")
+            space.python(ASK + "    until('does not exist')")
+        finally:
+            gateway.terminate()
+    lines = [line for line in log.read_text().splitlines() if "path" in line]
+    assert [line.partition("operator: ")[2] for line in lines] == [
+        "path down: tun0 does not exist",
+        "the path through tun0 is up, from 10.66.0.2",
+        "path down: tun0 does not exist",
+    ]
+
+
+def test_a_gateway_that_may_not_watch_its_tunnel_does_not_start(tmp_path: Path) -> None:
+    """Without netlink, as under RestrictAddressFamilies=AF_INET."""
+    file = tmp_path / "gatewayd.yaml"
+    file.write_text(CONFIGURATION)
+    code = f"""
+import socket, sys
+def refuse(*arguments, **named):
+    raise OSError(97, "Address family not supported by protocol")
+from gatewayd.net import rtnetlink, vpn
+check = vpn.check
+vpn.check = lambda config: check(config, kernel=refuse)
+from gatewayd.cli import main
+sys.argv = ["gatewayd", "run", "-c", {str(file)!r}]
+sys.exit(main())
+"""
+    environ = {**os.environ, "STATE_DIRECTORY": str(tmp_path), "PW": "secret"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environ,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "RestrictAddressFamilies" in done.stderr
+    assert not list(tmp_path.glob("*.sqlite3"))

@@ -17,7 +17,8 @@ from zope.interface import implementer
 
 from gatewayd.config import BindConfig, Retry, Secret, SmppOptions, SmscConfig
 from gatewayd.model import Outcome, Segment
-from gatewayd.net.bind import CLOSE_TIMEOUT, Answer, BindService
+from gatewayd.net.bind import Answer, BindService
+from gatewayd.net.link import CLOSE_TIMEOUT
 from gatewayd.smsc import smpp_pdu as pdus
 from gatewayd.smsc.contract import (
     Bound,

@@ -199,6 +199,16 @@ def test_a_gap_between_two_routes_costs_nothing() -> None:
     assert (len(it.wires), it.service.losses) == (1, 0)
 
 
+def test_another_reason_gives_a_link_no_more_time() -> None:
+    it = bound()
+    it.service.path_changed(GONE)
+    it.clock.advance(GRACE - 0.5)
+    it.service.path_changed(Down("tun0 has no address"))
+    assert it.service.reason == "path down: tun0 has no address"
+    it.clock.advance(0.5)
+    assert it.service.losses == 1
+
+
 def test_a_path_that_stays_away_ends_the_link() -> None:
     it = bound(window=5)
     it.submit(1, 2)
@@ -302,6 +312,9 @@ def test_retries_and_changes_of_path_log_nothing_more(lines: list[str]) -> None:
     assert lines == ["a/0 is bound", *["a/0 is bound again"] * 3]
 
 
-def test_the_address_that_was_reached_is_known() -> None:
+def test_the_smscs_address_is_known_while_there_is_a_link() -> None:
+    """Not longer: its name may stand for another one by then, which has a route."""
     it = bound()
-    assert it.service.peer
+    assert it.service.peer == "192.168.1.1"
+    it.wire.ended(ConnectionDone())
+    assert it.service.peer == ""

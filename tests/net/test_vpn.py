@@ -169,7 +169,7 @@ def test_hosts_of_binds_count_too() -> None:
     assert look(kernel, hosts=(), binds=binds) == Up("10.66.0.2", 7)
 
 
-def test_of_a_host_name_the_address_last_reached_counts() -> None:
+def test_of_a_host_name_the_address_that_is_reached_counts() -> None:
     kernel = FakeKernel()
     hosts = ("smsc.example.net",)
     assert look(kernel, hosts=hosts) == Up("10.66.0.2", 7), "device and address have to do"
@@ -299,6 +299,23 @@ def test_one_line_is_logged_for_each_change_and_none_for_a_look(lines: list[str]
         "a: path down: tun0 does not exist",
         "a: the path through tun0 is up, from 10.66.0.2",
     ]
+
+
+def test_another_reason_is_passed_on_but_is_no_change(lines: list[str]) -> None:
+    """A device that comes up has no route for some milliseconds."""
+    watch = Watch().start()
+    for devices, own in (({}, []), ({"tun0": TUN}, []), ({"tun0": TUN}, [(7, "10.66.0.2")])):
+        watch.kernel.devices, watch.kernel.own = devices, own
+        watch.reactor.advance(1)
+        watch.notice()
+    assert [path for _, path in watch.news()] == [
+        Up("10.66.0.2", 7),
+        Down("tun0 does not exist"),
+        Down("tun0 has no address"),
+        Up("10.66.0.2", 7),
+    ]
+    assert watch.watcher.tunnels["a"].changes == 2
+    assert len([line for line in lines if "path down" in line]) == 2, "the second one is debug"
 
 
 def test_changes_are_counted_and_dated() -> None:

@@ -151,7 +151,7 @@ class Dns:
 @implementer(IReactorPluggableNameResolver)
 class World(MemoryReactorClock):
     def __init__(self, dns: Dns) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.nameResolver = dns
 
     def installNameResolver(self, resolver: IHostnameResolver) -> IHostnameResolver:
@@ -166,7 +166,7 @@ def called(whole: Config, url: str, *answers: list[str]) -> tuple[list[tuple[str
     got: list[HttpAnswer] = []
     client.send(HttpCall("GET", url, timeout=5.0), got.append)
     for _ in range(60):
-        world.advance(0.1)  # type: ignore[no-untyped-call]
+        world.advance(0.1)
     return [(host, port) for host, port, *_ in world.tcpClients], got[0].error
 
 
@@ -234,7 +234,7 @@ def test_t06_a_redirect_to_elsewhere_is_not_followed() -> None:
     client.send(HttpCall("GET", "https://platform.example.net/", timeout=5.0), got.append)
     call = HttpCall("GET", "http://169.254.169.254/latest/", timeout=5.0)
     client.direct(call, got.append)
-    world.advance(0.1)  # type: ignore[no-untyped-call]
+    world.advance(0.1)
     assert [answer.error for answer in got] == [
         "not allowed: 169.254.169.254:80 is in no channel and not in dlr-url-allow"
     ]
@@ -245,6 +245,6 @@ def test_t06_a_proxy_is_asked_for_allowed_origins_only() -> None:
     client = HttpClient(world, proxy="proxy.example:3128", targets=Targets(config()))
     got: list[HttpAnswer] = []
     client.send(HttpCall("GET", "http://169.254.169.254/latest/", timeout=5.0), got.append)
-    world.advance(0.1)  # type: ignore[no-untyped-call]
+    world.advance(0.1)
     assert got[0].error.startswith("not allowed")
     assert not world.tcpClients

@@ -11,6 +11,7 @@ from gatewayd.web.status import (
     LoadMeter,
     Loads,
     Page,
+    PathEntry,
     SmscEntry,
     Snapshot,
     StoredMessage,
@@ -210,3 +211,21 @@ def test_readiness_names_every_bind() -> None:
         "a/0": {"ready": True},
         "b/0": {"ready": False, "reason": "connection refused"},
     }
+
+
+def test_readiness_names_the_tunnel_and_what_is_wrong_with_it() -> None:
+    paths = (
+        PathEntry("a", "tun0", up=True, address="10.66.0.2", since=5.0, changes=2),
+        PathEntry("b", "tun1", up=False, reason="tun1 does not exist"),
+    )
+    ready, body = render_ready(Snapshot(binds=(DOWN,), paths=paths))
+    told = json.loads(body)
+    assert not ready
+    assert told["reasons"] == ["no bind is up", "b: path down: tun1 does not exist"]
+    assert told["paths"]["a"]["up"] is True
+    assert told["paths"]["b"] == {
+        **{"smsc": "b", "device": "tun1", "up": False, "address": ""},
+        **{"reason": "tun1 does not exist", "since": 0.0, "changes": 0},
+    }
+    ready, _ = render_ready(Snapshot(binds=(UP, DOWN), paths=paths))
+    assert ready, "another SMSC works"
