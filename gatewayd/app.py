@@ -312,9 +312,11 @@ class Gateway(Service):
         for item in recovery.heads:
             heads.setdefault((item.queue, item.lane), []).append(item)
         uncertain = 0
+        self.recovered = {
+            word: sum(depth.waiting for depth in recovery.depths if depth.queue == queue)
+            for queue, word in RECOVERED.items()
+        }
         for depth in recovery.depths:
-            if depth.queue in RECOVERED:
-                self.recovered[RECOVERED[Queue(depth.queue)]] += depth.waiting
             found = heads.get((depth.queue, depth.lane), [])
             if depth.queue == Queue.MT:
                 uncertain += sum(item.state == State.CLAIMED for item in found)
@@ -336,6 +338,9 @@ class Gateway(Service):
             elif depth.queue == Queue.PARKED:
                 for item in found:
                     self.dlr.recovered(decode_parked(item.body))
+        since = key_at(wall - self.config.limits.dedupe_window)
+        self._remember_mos(Queue.MO, since)
+        self._remember_mos(Queue.DEAD, since)
         waiting = sum(depth.waiting for depth in recovery.depths)
         if waiting:
             self.log.info(
@@ -351,6 +356,20 @@ class Gateway(Service):
             segment=segment.index + 1,
             smsc=smsc,
             policy=self.lanes[smsc].config.on_uncertain.value,
+        )
+
+    def _remember_mos(self, queue: Queue, since: int) -> None:
+        """The MO of late, so that a delivery of theirs that is repeated is known."""
+        if self.mo.repeats is None:
+            return
+
+        def read(rows: Sequence[Item]) -> None:
+            self.mo.known([row for row in rows if row.queue == Queue.MO or row.lane[:3] == "mo/"])
+            if len(rows) == PAGE:
+                self._remember_mos(queue, rows[-1].key)
+
+        self.store.browse(queue, None, [State.WAITING], since, PAGE).addCallback(read).addErrback(
+            lambda failure: self.log.failure("Reading the MO of late failed", failure)
         )
 
     def _recover_parts(self, rows: Sequence[Item]) -> None:

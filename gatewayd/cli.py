@@ -18,7 +18,9 @@ examples:
   gatewayd ctl -c gatewayd.yaml status  what is it doing?
   gatewayd demo                         all of it on this machine, with a simulated SMSC
 """
-ORDERS = ("status", "queue", "message", "dead", "replay", "suspend", "resume", "retry")
+ORDERS = ("status", "queue", "message", "dead", "replay", "held", "release", "fail")
+ORDERS += ("suspend", "resume", "retry")
+ABOUT_ONE = {"replay": "dead", "release": "held", "fail": "held"}  # and what names it
 Call = Callable[[argparse.Namespace], int]
 
 
@@ -78,9 +80,9 @@ def _ctl(args: argparse.Namespace) -> int:
     problem = ""
     if what == "message" and not given:
         problem = "message needs an ID: a UUID, or SMSC/ID with the id that the SMSC gave"
-    elif what == "replay" and bool(given) == everything:
-        problem = "replay needs either an ID, as `ctl dead` names it, or --all"
-    elif what not in ("message", "replay") and (given or everything):
+    elif what in ABOUT_ONE and bool(given) == everything:
+        problem = f"{what} needs either an ID, as `ctl {ABOUT_ONE[what]}` names it, or --all"
+    elif what != "message" and what not in ABOUT_ONE and (given or everything):
         problem = f"{what} takes neither an ID nor --all"
     if problem:
         print(f"gatewayd ctl: {problem}", file=sys.stderr)
@@ -319,6 +321,9 @@ def _add_ctl(commands: Any) -> None:
                the UUID that logs and store-status show, or SMSC/ID with the SMSC's message id
   dead         the MO and reports that no platform took, and why
   replay ID    brings this dead letter back into its lane; replay --all: every one
+  held         what was perhaps sent and is held (on-uncertain: hold)
+  release ID   sends what is held of this message again; release --all: everything
+  fail ID      reports what is held of this message as failed; fail --all: everything
   suspend      takes no messages from either side, and sends none, until resume
   resume       goes on after suspend
   retry        connects and calls now what waits for its next attempt
@@ -329,9 +334,11 @@ the password also from --password-file or the variable GATEWAYD_PASSWORD."""
     _with_config(sub)
     sub.add_argument("--password-file", metavar="FILE", default="", help="holds the admin-password")
     _with_json(sub)
-    sub.add_argument("--all", action="store_true", help="with replay: every dead letter")
+    sub.add_argument("--all", action="store_true", help="with replay, release and fail: every one")
     sub.add_argument("what", metavar="WHAT", choices=ORDERS, help="one of the above")
-    sub.add_argument("id", metavar="ID", nargs="?", default="", help="with message and replay")
+    sub.add_argument(
+        "id", metavar="ID", nargs="?", default="", help="with message, replay, release and fail"
+    )
 
 
 def _add_simulate(commands: Any) -> None:

@@ -407,6 +407,7 @@ class Control:
             ("expired", mt.expired),
             ("retried", mt.retried),
             ("held", mt.held),
+            ("reconciled", mt.reconciled),
         ):
             put("gatewayd_mt_segments", value, result)
         for queue, count in gateway.recovered.items():
@@ -414,6 +415,7 @@ class Control:
         put("gatewayd_uncertain", mt.uncertain)
         put("gatewayd_charset_lossy", mt.lossy)
         put("gatewayd_text_cut", mt.cut)
+        put("gatewayd_mo_repeated", 0 if mo.repeats is None else mo.repeats.count)
         put("gatewayd_mo_unrouted", mo.unrouted)
         put("gatewayd_concat_parts", mo.parts_waiting)
         put("gatewayd_concat_incomplete", mo.incomplete)

@@ -14,7 +14,7 @@ from gatewayd.errors import StoreError
 from gatewayd.flow.keys import stamp_of
 from gatewayd.flow.services import Services
 from gatewayd.model import Mo, Part, Report, Segment, shown_id
-from gatewayd.store.contract import Item, Queue, State, Work
+from gatewayd.store.contract import Change, Item, Queue, State, Work
 from gatewayd.web.ctl import BadRequest, Result
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ STATES = {
     State.DONE: "done",
     State.HELD: "held: perhaps sent, waits for a decision",
 }
+MOST_PARTS = 255  # segments of one message
 _segment = json.Decoder(Segment).decode
 _mo = json.Decoder(Mo).decode
 _report = json.Decoder(Report).decode
@@ -209,7 +210,73 @@ class Desk:
             }
         return {"what": "a receipt that has matched no message yet"}
 
+    def held(self, after: str, limit: int) -> Deferred[Result]:
+        key = self._key(after) if after else 0
+
+        def told(items: Sequence[Item]) -> Result:
+            rows = [self._held_row(item) for item in items]
+            return {"held": rows, "next": self._uuid(items[-1].key) if len(items) == limit else ""}
+
+        store = self._gateway.store
+        return store.browse(Queue.MT, None, [State.HELD], key, limit).addCallback(told)
+
+    def _held_row(self, item: Item) -> Result:
+        segment = _segment(item.body)
+        return {
+            "id": self._uuid(segment.message),
+            "part": segment.index + 1,
+            "parts": segment.total,
+            "smsc": item.lane,
+            "from": segment.source,
+            "to": segment.destination,
+            "created": _time(segment.created),
+        }
+
     # ---- orders
+
+    def decide(self, uuid: str, limit: int, *, send: bool) -> Deferred[Result]:
+        return Deferred.fromCoroutine(self._decide(uuid, limit, send))
+
+    async def _decide(self, uuid: str, limit: int, send: bool) -> Result:
+        gateway = self._gateway
+        store = gateway.store
+        if uuid:
+            message = self._key(uuid)
+            found = await store.siblings(message, MOST_PARTS)
+            items = [
+                item
+                for item in found
+                if item.queue == Queue.MT
+                and item.state == State.HELD
+                and _segment(item.body).message == message
+            ]
+            if not items:
+                raise BadRequest("nothing of a message with this id is held")
+        else:
+            items = list(await store.browse(Queue.MT, None, [State.HELD], 0, limit))
+        known = [item for item in items if item.lane in gateway.lanes]
+        if send and known:
+            work = Work(
+                changes=[Change(item.key, State.WAITING, 0.0, item.tries) for item in known]
+            )
+            kept: Deferred[bool] = Deferred()
+            gateway.journal.add(work, kept.callback)
+            if not await kept:
+                raise StoreError("the store failed; nothing was released")
+        for item in known:
+            if send:
+                gateway.mt.release(item.lane, _segment(item.body))
+            else:
+                gateway.mt.give_up(item.lane, _segment(item.body))
+        return {
+            "released" if send else "failed": len(known),
+            "stuck": [
+                {"id": self._uuid(item.key), "reason": f"SMSC {item.lane} is not configured"}
+                for item in items
+                if item.lane not in gateway.lanes
+            ],
+            "more": bool(known) and len(items) == limit,
+        }
 
     def replay(self, uuid: str, limit: int, before: str) -> Deferred[Result]:
         if self._replaying:

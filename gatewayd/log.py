@@ -135,4 +135,5 @@ def begin(level: str, form: str, file: str = "", numbers: str = "masked") -> Thr
     return threshold
 
 
-__all__ = ["KANNEL_LEVELS", "Number", "Threshold", "begin", "globalLogPublisher", "line_of", "masked"]
+__all__ = ["KANNEL_LEVELS", "Number", "Threshold", "begin", "line_of", "masked"]
+__all__ += ["globalLogPublisher"]

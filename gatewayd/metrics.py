@@ -69,7 +69,7 @@ SERIES: dict[str, Series] = {
     "gatewayd_throttled": Series("counter", 'Answers of the SMSC that mean "slower"', ("smsc",)),
     "gatewayd_mt_segments": Series(
         "counter",
-        "Segments since the start: stored, sent, failed for good, expired, tried again, held",
+        "Segments since the start: stored, sent, failed for good, expired, tried again, held, settled late",
         ("result",),
     ),
     "gatewayd_recovered": Series("gauge", "What waited when the gateway started", ("queue",)),
@@ -98,6 +98,7 @@ SERIES: dict[str, Series] = {
     "gatewayd_dlr_pending": Series("gauge", "Segments in memory that wait for a receipt"),
     "gatewayd_concat_parts": Series("gauge", "Parts of long MO that wait for the others"),
     "gatewayd_concat_incomplete": Series("counter", "Long MO handed on with parts missing"),
+    "gatewayd_mo_repeated": Series("counter", "MO that the SMSC delivered again, told once"),
     "gatewayd_mo_unrouted": Series("counter", "MO that no channel takes"),
     "gatewayd_charset_lossy": Series("counter", 'Texts sent with "?" for what GSM 03.38 lacks'),
     "gatewayd_text_cut": Series("counter", "Texts cut at max-messages"),

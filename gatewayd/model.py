@@ -218,6 +218,7 @@ class Mo(Struct, omit_defaults=True, gc=False):
     missing: int = 0  # parts that never came
     raw: bytes = b""
     known_as: int = 0  # the id platforms know it by, when it came back to life with a new one
+    deliveries: bytes = b""  # names of the SMSC's deliveries it was made of (flow.repeats)
     failure: str = ""  # why no platform took it; only in dead letters
 
 

@@ -90,6 +90,10 @@ def _do(admin: Admin, what: str, uuid: str, *, everything: bool) -> dict[str, An
         return admin.ask("message", id=uuid)
     if what == "dead":
         return _dead(admin)
+    if what == "held":
+        return _held(admin)
+    if what in ("release", "fail"):
+        return _decide_all(admin, what) if everything else admin.order(what, id=uuid)
     if what == "replay":
         return _replay_all(admin) if everything else admin.order("replay", id=uuid)
     return admin.order(what)
@@ -104,6 +108,25 @@ def _dead(admin: Admin) -> dict[str, Any]:
         after = page["next"]
         if not after:
             return {"dead": letters}
+
+
+def _held(admin: Admin) -> dict[str, Any]:
+    rows: list[Any] = []
+    after = ""
+    while True:
+        page = admin.ask("held", limit="1000", **({"after": after} if after else {}))
+        rows += page["held"]
+        after = page["next"]
+        if not after:
+            return {"held": rows}
+
+
+def _decide_all(admin: Admin, what: str) -> dict[str, Any]:
+    results = [admin.order(what, all="1", limit="1000")]
+    while results[-1]["more"]:
+        results.append(admin.order(what, all="1", limit="1000"))
+    word = "released" if what == "release" else "failed"
+    return {word: sum(result[word] for result in results), "stuck": results[-1]["stuck"]}
 
 
 def _replay_all(admin: Admin) -> dict[str, Any]:
@@ -200,6 +223,27 @@ def _show_dead(told: Mapping[str, Any]) -> None:
     _table(("id", "since", "lane", "from", "to", "tries", "reason"), rows)
 
 
+def _show_held(told: Mapping[str, Any]) -> None:
+    if not told["held"]:
+        print("nothing is held")
+        return
+    rows = [
+        (row["id"], f"{row['part']}/{row['parts']}", row["smsc"], row["from"], row["to"])
+        + (row["created"],)
+        for row in told["held"]
+    ]
+    _table(("id", "part", "smsc", "from", "to", "created"), rows)
+
+
+def _show_decided(told: Mapping[str, Any]) -> None:
+    if "released" in told:
+        print(f"{told['released']} segments are sent again")
+    else:
+        print(f"{told['failed']} segments are reported as failed")
+    for stuck in told["stuck"]:
+        print(f"{stuck['id']} stays: {stuck['reason']}")
+
+
 def _show_replay(told: Mapping[str, Any]) -> None:
     print(f"{told['replayed']} brought back")
     for stuck in told["stuck"]:
@@ -221,6 +265,9 @@ _SHOWN: dict[str, Callable[[Mapping[str, Any]], None]] = {
     "message": _show_message,
     "dead": _show_dead,
     "replay": _show_replay,
+    "held": _show_held,
+    "release": _show_decided,
+    "fail": _show_decided,
     "suspend": _show_state,
     "resume": _show_state,
     "retry": _show_retry,

@@ -102,8 +102,8 @@ def to_yaml(config: Config, replaced: Sequence[str] = ()) -> str:
 
     Its head lists what of a kannel.conf has no place in it, and what of Kannel's habits can lose
     messages; `replaced` says what `kannel_safe.safer` did about these. What `read_yaml` refuses is
-    written all the same and has to be mended: blanks in ids and names, ids of SMSCs that nobody
-    has, commands and files without an absolute path, an empty password.
+    written all the same and has to be mended: blanks in ids and names, commands and files
+    without an absolute path, an empty password.
     """
     lines = [
         _HEAD.format(source=" ".join(config.source.split()) or "a kannel.conf")
@@ -111,6 +111,8 @@ def to_yaml(config: Config, replaced: Sequence[str] = ()) -> str:
     ]
     if config.unified_prefix:
         lines.append(f"unified-prefix: {_quoted(config.unified_prefix)}\n")
+    if config.tags:
+        lines.append(f"tags: [{', '.join(map(_quoted, config.tags))}]  # that no SMSC has\n")
     sections: list[tuple[str, list[str]]] = [
         ("smscs", [_item(_smsc(smsc)) for smsc in config.smscs]),
         ("users", [_item(_user(user)) for user in config.users]),

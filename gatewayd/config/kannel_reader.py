@@ -30,6 +30,7 @@ from gatewayd.config.model import (
     StoreConfig,
     TlsConfig,
 )
+from gatewayd.config.validate import PLACEHOLDER_ID, strays
 from gatewayd.config.values import shown
 
 _LEVELS = ("debug", "info", "warning", "error")
@@ -89,7 +90,8 @@ def read_kannel(path: str, environ: Mapping[str, str], state_directory: str) -> 
     _check_services(sections.get("sms-service", ()), config)
     if not config.smscs:
         notes.warn(None, "", "has no group smsc that connects: no message can leave")
-    return replace(config, warnings=notes.finish())
+    tags = tuple(word for word in strays(config) if word != PLACEHOLDER_ID)
+    return replace(config, tags=tags, warnings=notes.finish())
 
 
 def _sections(groups: list[Group], notes: Notes) -> dict[str, list[Section]]:
@@ -129,7 +131,7 @@ def _check_services(services: Iterable[Section], config: Config) -> None:
             if word not in ids:
                 section.warn("accepted-smsc", f"no smsc is called {shown(word)}")
         if section.given("exec"):
-            message = f"hands words from phones to a shell; {_ALLOW_EXEC}=0 in the environment stops it"
+            message = f"hands words from phones to a shell; {_ALLOW_EXEC}=0 stops that"
             if not config.http.allow_exec:
                 message = f"runs no command: {_ALLOW_EXEC}=0 stands in the environment"
             section.warn("exec", message)
@@ -230,8 +232,8 @@ def _http(core: Section, smsbox: Section, calls: Calls) -> HttpConfig:
         numbers=smsbox.numbers(),
         reply_could_not_fetch=smsbox.text("reply-couldnotfetch"),
         reply_could_not_represent=smsbox.text("reply-couldnotrepresent"),
-        # Kannel gives a box with an id no MO but by smsbox-route. We give MO to the services all the
-        # same, but phones that got no answer so far get none now: the MO is set aside instead.
+        # Kannel gives a box with an id no MO but by smsbox-route. The services get MO here all the
+        # same; but phones that got no answer so far get none now: such an MO is set aside.
         reply_request_failed=""
         if smsbox.given("smsbox-id")
         else smsbox.text("reply-requestfailed"),
@@ -242,6 +244,9 @@ def _http(core: Section, smsbox: Section, calls: Calls) -> HttpConfig:
         dlr_url_allow=("any",),
         strict=False,
         login_failures=0,
+        max_connections_per_address=0,
+        max_fields=1000,
+        require_host=False,
         retry_after=0,
         admin_by_get=True,
         proxy=_proxy(core),
@@ -320,6 +325,7 @@ def _limits(core: Section) -> Limits:
         receivers=_MOST_RECEIVERS,
         part_timeout=core.seconds("sms-combine-concatenated-mo-timeout", 1.0),
         join_parts=core.boolean("sms-combine-concatenated-mo"),
+        dedupe_window=0.0,
     )
 
 

@@ -265,6 +265,11 @@ class UserConfig:
     text: TextOptions = DEFAULT_TEXT
     numbers: NumberRules = NumberRules()
     channel: str = ""  # channel whose policy rules this user's reports; "": found by dlr-url
+    allowed_smscs: tuple[str, ...] | None = None  # tags its messages may carry; None: any, or none
+    allowed_senders: tuple[str, ...] = ()  # patterns with *; empty: any
+    rate: float = 0.0  # messages per second; 0: no limit
+    daily_cap: int = 0  # messages of a day (UTC); 0: no limit
+    max_queued: int = 0  # its segments that may wait for an SMSC; 0: no limit of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,6 +379,10 @@ class HttpConfig:
     max_header: int = 16384
     max_body: int = 65536
     max_connections: int = 1000
+    max_connections_per_address: int = 100  # 0: all but a tenth of max_connections
+    max_fields: int = 100  # of one request; of more the rest is not read, or it is refused (strict)
+    request_timeout: float = 10.0  # from the first octet of a request to its last
+    require_host: bool = True  # of HTTP/1.1, as RFC 9112 wants
     max_requests_out: int = 512  # calls to platforms under way at once, all together
     connections_out: int = 32  # connections to one platform host
     redirects: int = 0  # redirects of a platform that are followed in a row
@@ -442,6 +451,7 @@ class Limits:
     part_timeout: float = 3600.0  # then the parts that came are handed on
     parts_waiting: int = 100_000
     join_parts: bool = True
+    dedupe_window: float = 600.0  # a repeated deliver_sm is told once; 0: each time (Kannel)
     parked_receipt: float = 60.0  # how long a receipt waits for its submit_sm_resp
     drain: float = 10.0  # seconds a stop may take for answers that are under way
 
@@ -461,6 +471,7 @@ class Config:
     logging: LoggingConfig = LoggingConfig()
     limits: Limits = Limits()
     unified_prefix: str = ""
+    tags: tuple[str, ...] = ()  # SMSC tags that no SMSC has, and that may be named all the same
     senders: NumberRules = NumberRules()  # core white-list-sender and the like
     receivers: NumberRules = NumberRules()  # core white-list-receiver and the like
     ota: tuple[OtaConfig, ...] = ()  # the first setting is what sendota sends when told no id

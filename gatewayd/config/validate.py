@@ -123,8 +123,14 @@ def check_references(config: Config, problems: Problems, report: Report | None =
             report(("users", index, "channel"), f"no channel is called {shown(user.channel)}{hint}")
 
 
+def strays(config: Config) -> tuple[str, ...]:
+    """The SMSCs that are named and that nobody has."""
+    tags = _tags(config)
+    return tuple(sorted({word for _, word in _references(config) if word and word not in tags}))
+
+
 def _tags(config: Config) -> set[str]:
-    tags: set[str] = set()
+    tags = set(config.tags)
     for smsc in config.smscs:
         tags.add(smsc.id)
         tags.update(smsc.allowed_ids or (), smsc.denied_ids, smsc.preferred_ids)
@@ -132,6 +138,9 @@ def _tags(config: Config) -> set[str]:
 
 
 def _references(config: Config) -> Iterator[tuple[Path, str]]:
+    for index, user in enumerate(config.users):
+        for which, word in enumerate(user.allowed_smscs or ()):
+            yield ("users", index, "allowed_smscs", which), word
     for section in ("users", "channels"):
         for index, entry in enumerate(getattr(config, section)):
             for field in ("forced_smsc", "default_smsc"):

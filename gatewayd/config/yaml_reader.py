@@ -56,6 +56,7 @@ from gatewayd.config.yaml_tables import (
     SMSC,
     TLV,
     USER,
+    words,
 )
 from gatewayd.config.yaml_values import numbers_of_prefix
 from gatewayd.errors import ConfigError, Problem
@@ -193,9 +194,9 @@ def _take_hosts(value: Value, found: dict[str, Any]) -> None:
 
 
 def _take_credentials(found: dict[str, Any]) -> None:
-    words = {field: found.pop(field) for field in _CREDENTIALS if field in found}
+    given = {field: found.pop(field) for field in _CREDENTIALS if field in found}
     default = SmscConfig(name="", id="").smpp
-    found["smpp"] = replace(found.get("smpp", default), **words)
+    found["smpp"] = replace(found.get("smpp", default), **given)
 
 
 _CREDENTIALS = ("system_id", "password", "system_type")
@@ -250,8 +251,8 @@ def _channel(value: Value, found: dict[str, Any]) -> ChannelConfig:
         found.setdefault("post_url", found.pop("url"))
         found.pop("url", None)
     # A channel without keyword is the one people mean when they have one: it takes every MO.
-    words = ("keyword", "aliases", "keyword_regex")
-    found.setdefault("default", not any(found.get(word) for word in words))
+    matching = ("keyword", "aliases", "keyword_regex")
+    found.setdefault("default", not any(found.get(field) for field in matching))
     policy = _RAPIDPRO_REPORTS if format_ in _RAPIDPRO else ReportPolicy()
     found.setdefault("idempotent", format_ in _RAPIDPRO)
     found["reports"] = merged(policy, found.get("reports", {}))
@@ -310,5 +311,6 @@ _TOP = table(
     **{field: key._replace(field=field) for field, key in _LISTS.items()},
     **{field: Key(field, _once(keys), keys) for field, (_, keys) in DEFAULTS.items()},
     unified_prefix=text(blank_or(numbers_of_prefix)),
+    tags=words,
     vpn=Key("vpn", vpn, VPN),
 )

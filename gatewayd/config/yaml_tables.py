@@ -352,6 +352,10 @@ USER = keys_of(
     text=named("text", Section(TextOptions(), TEXT)),
     numbers=named("numbers", Section(NumberRules(), NUMBERS)),
     channel=text(blank_or(name)),
+    allowed_senders=listing(item),
+    rate=scalar(number(0, 100_000)),
+    daily_cap=scalar(integer(0, _MANY)),
+    max_queued=scalar(integer(0, _MANY)),
 )
 
 REPORTS = keys_of(
@@ -371,7 +375,7 @@ CHANNEL = keys_of(
     post_xml=text(url),
     file=text(absolute),
     text_reply=text(prose),
-    exec=text(absolute),
+    exec=text(blank_or(prose)),
     keyword=text(blank_or(keyword)),
     aliases=listing(keyword),
     senders=named("senders", Section(NumberRules(), NUMBERS)),
@@ -433,6 +437,9 @@ HTTP = keys_of(
     max_header=scalar(size(1024, 1 << 20)),
     max_body=scalar(size(1024, 1 << 26)),
     max_connections=scalar(integer(1, 100_000)),
+    max_connections_per_address=scalar(integer(0, 100_000)),
+    max_fields=scalar(integer(10, 10_000)),
+    request_timeout=some_time,
     max_requests_out=scalar(integer(1, 100_000)),
     connections_out=scalar(integer(1, 10_000)),
     redirects=scalar(integer(0, 20)),
@@ -467,6 +474,7 @@ LIMITS = keys_of(
     receivers=scalar(integer(1, 10_000)),
     part_timeout=some_time,
     parts_waiting=many,
+    dedupe_window=any_time,
     parked_receipt=some_time,
 )
 

@@ -11,6 +11,7 @@ from gatewayd.flow.dlr import DlrFlow
 from gatewayd.flow.mo import MoFlow
 from gatewayd.flow.mt import MtFlow
 from gatewayd.flow.pump import MtLane, PortState
+from gatewayd.flow.repeats import Line
 from gatewayd.model import Outcome, Segment
 from gatewayd.smsc.contract import (
     Alive,
@@ -53,7 +54,7 @@ class Exchange:
     ) -> None:
         """Everything that one read brought; `answer(ticket, outcome)` is the bind's."""
         for event in events:
-            if type(event) is Submitted:
+            if type(event) is Submitted and not event.late:
                 lane.answered(state, event.seconds)
                 self._mt.submitted(lane.config.name, event)
                 segment = event.segment
@@ -71,6 +72,8 @@ class Exchange:
 
     def link_lost(self, lane: MtLane, state: PortState, events: Sequence[Event]) -> None:
         """The link is gone; `events` give back what was in the window, oldest first."""
+        state.line.up = False
+        state.line = Line()
         lane.lost(state)
         for event in reversed(events):  # each goes to the front of the lane
             self._one(lane, state, event)
@@ -91,7 +94,7 @@ class Exchange:
                 self.access.refused(lane.config.id, inbound, reason)
             answer(ticket, outcome)
 
-        self._mo.received_from(name, inbound, kept)
+        self._mo.received_from(name, inbound, kept, state.line)
 
     def _receipt(self, lane: MtLane, state: PortState, event: Receipted, answer: Answer) -> None:
         ticket = event.ticket
@@ -108,6 +111,13 @@ class Exchange:
     def _one(self, lane: MtLane, state: PortState, event: Event) -> None:
         name = lane.config.name
         match event:
+            case Submitted() | SubmitFailed() if event.late:
+                if self._mt.answered_late(name, event):
+                    self.log.info(
+                        "The late answer to the submit of {message_id} settles it",
+                        message_id=event.segment.message,
+                        smsc=name,
+                    )
             case SubmitFailed():
                 self._failed(lane, state, event)
             case Unanswered(segment, reason):

@@ -9,17 +9,17 @@ from gatewayd.config import Retry
 
 
 class Limiter:
-    """`rate` units per second (0: no limit), with bursts of at most 50 ms worth of them.
+    """`rate` units per second (0: no limit), with bursts of `burst` or 50 ms worth of them.
 
     The rate counts what the SMSC counts: segments.
     """
 
     __slots__ = ("_burst", "_rate", "_then", "_tokens")
 
-    def __init__(self, rate: float) -> None:
+    def __init__(self, rate: float, burst: float = 0.0) -> None:
         self._rate = rate
-        self._burst = max(1.0, rate / 20)
-        self._tokens = 1.0
+        self._burst = burst or max(1.0, rate / 20)
+        self._tokens = burst or 1.0
         self._then = -inf
 
     def available(self, now: float) -> float:

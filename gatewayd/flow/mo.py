@@ -9,8 +9,9 @@ from typing import Protocol
 from msgspec import json, structs
 
 from gatewayd.config import Config, NumberRules
-from gatewayd.flow.keys import Keys
+from gatewayd.flow.keys import Keys, stamp_of
 from gatewayd.flow.numbers import Numbers
+from gatewayd.flow.repeats import Line, Repeats, is_repeated
 from gatewayd.flow.router import unified_prefix
 from gatewayd.flow.services import Services
 from gatewayd.model import Inbound, Mo, Outcome, Part
@@ -66,12 +67,16 @@ class MoFlow:
         self._join = limits.join_parts
         self._timeout = limits.part_timeout
         self._parts_limit = limits.parts_waiting
+        window = limits.dedupe_window
+        self.repeats = Repeats(window, wall) if window > 0 else None
         self._sets: dict[str, dict[int, Part]] = {}
         self._parts = 0
         self.received = self.joined = self.unrouted = self.incomplete = self.refused = 0
 
-    def received_from(self, name: str, inbound: Inbound, answer: Answer) -> None:
-        """SMSC `name` delivered; `answer(DONE)` says that it is on disk.
+    def received_from(
+        self, name: str, inbound: Inbound, answer: Answer, line: Line | None = None
+    ) -> None:
+        """SMSC `name` delivered on `line`; `answer(DONE)` says that it is on disk.
 
         RETRY: the store failed; THROTTLED: too much waits; DEAD: the sender is barred.
         """
@@ -87,6 +92,11 @@ class MoFlow:
             self.refused += 1
             answer(Outcome.DEAD)
             return
+        if self.repeats is not None:
+            delivery = self.repeats.name(smsc, inbound)
+            answer = self.repeats.admit(delivery, inbound, line, answer)
+            if answer is is_repeated:
+                return
         self.received += 1
         part = part_of(inbound.udh, inbound.sar) if self._join else None
         if part is None or part.total < 2:
@@ -128,13 +138,24 @@ class MoFlow:
         unify = self._unify[name]
         return self._senders.listed(source if unify is None else unify(source))
 
+    def known(self, mos: Sequence[Item]) -> None:
+        """Rows of MO that were there when the gateway started, oldest first."""
+        for item in mos:
+            if self.repeats is not None and (names := decode(item.body).deliveries):
+                self.repeats.recovered(names, stamp_of(item.key))
+
     def recovered(self, part: Part) -> None:
         """A part was waiting when the gateway stopped."""
+        if self.repeats is not None:
+            name = self.repeats.name(part.smsc, part.inbound)
+            self.repeats.recovered(name, part.arrived)
         self._sets.setdefault(part.key, {})[part.number] = part
         self._parts += 1
 
     def sweep(self) -> int:
         """Hand on sets that waited too long, with what has come; how many there were."""
+        if self.repeats is not None:
+            self.repeats.sweep()
         limit = self._wall() - self._timeout
         late = [
             key
@@ -215,6 +236,10 @@ class MoFlow:
         mo.payload = b"".join(part.inbound.payload for _, part in sorted(waiting.items()))
         mo.raw = b"".join(part.inbound.raw for _, part in sorted(waiting.items()))
         mo.missing = missing
+        if self.repeats is not None:
+            parts = sorted(waiting.items())
+            names = (self.repeats.name(part.smsc, part.inbound) for _, part in parts)
+            mo.deliveries = b"".join(names)
         return mo
 
     def _whole(self, smsc: str, inbound: Inbound) -> Mo:
@@ -240,6 +265,7 @@ class MoFlow:
             foreign_id=inbound.foreign_id,
             time=inbound.time or self._wall(),
             raw=inbound.raw,
+            deliveries=b"" if self.repeats is None else self.repeats.name(smsc, inbound),
         )
 
 

@@ -12,6 +12,7 @@ from gatewayd.flow.dlr import DlrFlow
 from gatewayd.flow.keys import Keys
 from gatewayd.flow.limiter import exhausted, pause_after
 from gatewayd.flow.numbers import Numbers
+from gatewayd.flow.quota import Quotas
 from gatewayd.flow.router import LaneState, Router, unified_prefix
 from gatewayd.flow.seen import Seen
 from gatewayd.model import Acceptance, Coding, Order, Outcome, Segment, Verdict
@@ -44,6 +45,8 @@ class LanePort(Protocol):
     def drain(self) -> list[Segment]: ...
 
     def put_back(self, segment: Segment) -> None: ...
+
+    def withdraw(self, key: int) -> bool: ...
 
     def delay(self, segment: Segment, seconds: float) -> None: ...
 
@@ -118,13 +121,15 @@ class MtFlow:
         self._receivers = Numbers(config.receivers)
         self._guarded = config.senders != NumberRules() or config.receivers != NumberRules()
         self._reference = int(chance() * 65536)
+        self.quotas = Quotas(config.users)
         self.seen = Seen(keys, journal, wall)
         dlr.failed = self.seen.failed
         self._woken: dict[str, LanePort] = {}
         self.accepted = self.unroutable = self.overloaded = 0  # messages
         self.segments = 0
         self.lossy = self.cut = 0
-        self.uncertain = self.held = 0
+        self.uncertain = self.held = self.reconciled = 0
+        self.holding: set[int] = set()  # keys of segments that this life holds
         self.expired = self.retried = self.failed = self.sent = 0
         self.on_failed: Callable[[Segment, str], None] = _nobody
         # hears of segments that a restart found perhaps sent
@@ -146,6 +151,10 @@ class MtFlow:
         if waiting >= self._limit and (waiting > self._limit or not self._router.any_bound()):
             self.overloaded += 1
             reply(Acceptance(Verdict.OVERLOADED, reason="too many messages wait"))
+            return
+        if not self.quotas.idle and self.quotas.full(order.user):
+            self.overloaded += 1
+            reply(Acceptance(Verdict.OVERLOADED, reason="too many messages of the user wait"))
             return
         composed = self.compose(order, at_once=True)
         acceptance = composed.acceptance
@@ -180,6 +189,8 @@ class MtFlow:
             self.on_split([segment for _, segment in composed.segments])
         for segments in composed.folds:
             self._dlr.opened(segments)
+        if not self.quotas.idle:
+            self.quotas.take(segment for _, segment in composed.segments)
         woken = self._woken
         for name, segment in composed.segments:
             lane = self._lanes[name]
@@ -387,6 +398,7 @@ class MtFlow:
         """The SMSC took a segment of lane `name`."""
         self.sent += 1
         segment = event.segment
+        self.quotas.give(segment)
         segment.via = name
         segment.smsc_id = event.smsc_id
         self._dlr.submitted(segment, event.meta)
@@ -423,6 +435,7 @@ class MtFlow:
         self.uncertain += 1
         if smsc.on_uncertain is OnUncertain.HOLD:
             self.held += 1
+            self.holding.add(segment.id)
             self._journal.add(Work(changes=[Change(segment.id, State.HELD, tries=segment.tries)]))
         elif smsc.on_uncertain is OnUncertain.FAIL:
             self.reject(segment, NO_ANSWER)
@@ -430,6 +443,35 @@ class MtFlow:
             self._later(name, segment, pause_after(smsc.resend, 1, self._chance))
         else:
             self._lanes[name].put_back(segment)
+
+    def answered_late(self, name: str, event: Submitted | SubmitFailed) -> bool:
+        """The answer to a submit that counted as unanswered has come; whether it is of use.
+
+        It is while the segment is held, or waits to be sent again.
+        """
+        segment = event.segment
+        if segment.id in self.holding:
+            self.holding.discard(segment.id)
+        elif isinstance(event, SubmitFailed) or not self._lanes[name].withdraw(segment.id):
+            return False
+        self.reconciled += 1
+        if isinstance(event, Submitted):
+            self.submitted(name, event)
+        else:
+            self.submit_failed(name, event)
+        return True
+
+    def release(self, name: str, segment: Segment) -> None:
+        """A held segment shall be sent again; it is on disk as WAITING."""
+        self.holding.discard(segment.id)
+        self._lanes[name].put_back(segment)
+        self._lanes[name].pump()
+
+    def give_up(self, name: str, segment: Segment) -> None:
+        """A held segment shall count as failed."""
+        self.holding.discard(segment.id)
+        segment.via = name
+        self.reject(segment, NO_ANSWER)
 
     def expire(self, segment: Segment) -> None:
         """Its validity passed while it waited."""
@@ -439,6 +481,7 @@ class MtFlow:
     def reject(self, segment: Segment, reason: str, meta: str = "") -> None:
         """Final failure of a segment; `meta` is what the SMSC's answer brought."""
         self.failed += 1
+        self.quotas.give(segment)
         self.on_failed(segment, reason)
         self._dlr.rejected(segment, reason, meta)
 

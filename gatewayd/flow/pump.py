@@ -14,6 +14,7 @@ from gatewayd.config import BindMode, OnUncertain, SmscConfig
 from gatewayd.flow.journal import Journal
 from gatewayd.flow.lane import Lane
 from gatewayd.flow.limiter import Backoff, Limiter
+from gatewayd.flow.repeats import Line
 from gatewayd.flow.router import LaneState
 from gatewayd.metrics import Histogram
 from gatewayd.model import Segment
@@ -57,6 +58,7 @@ class PortState:
         "backoff",
         "carry",
         "claimed",
+        "line",
         "paused_until",
         "port",
         "receipts",
@@ -70,6 +72,7 @@ class PortState:
         self.backoff = backoff
         self.carry: deque[Segment] = deque()  # rest of a message whose beginning went here
         self.claimed = 0  # segments handed to it, which it may write once that is on disk
+        self.line = Line()
         self.paused_until = -inf
         self.accepted = self.refusals = 0  # segments
         self.received = self.receipts = 0
@@ -204,11 +207,17 @@ class MtLane:
 
     def discard(self, key: int) -> bool:
         """Take out one waiting segment and forget it; whether it was there."""
+        if not self.withdraw(key):
+            return False
+        self._journal.add(Work(ends=[key]))
+        return True
+
+    def withdraw(self, key: int) -> bool:
+        """Take out one waiting segment; its row stays. Whether it was there."""
         if self.lane.discard(key) is None:
             return False
         self._backlog.waiting -= 1
         self._marker.keys.discard(key)
-        self._journal.add(Work(ends=[key]))
         return True
 
     def forget_on_disk(self) -> None:

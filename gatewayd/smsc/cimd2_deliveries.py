@@ -32,18 +32,16 @@ class Deliveries:
 
     __slots__ = ("_inward", "_last", "_outward", "_started", "_ticket", "_tickets", "expected")
 
-    def __init__(self, inward: Inward, outward: Outward) -> None:
+    def __init__(
+        self, inward: Inward, outward: Outward, tickets: dict[int, tuple[int, int]]
+    ) -> None:
         self._inward = inward
         self._outward = outward
         self.expected = 0  # number of the next request
         self._started = False
         self._last: _Last | None = None
-        self._tickets: dict[int, tuple[int, int]] = {}  # ticket: operation and number
+        self._tickets = tickets  # those that wait: operation and number
         self._ticket = 0
-
-    @property
-    def waiting(self) -> int:
-        return len(self._tickets)
 
     def came(self, number: int) -> bool:
         """Whether a request's number is not in order: neither the next one nor the last again.

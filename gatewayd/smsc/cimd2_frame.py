@@ -140,10 +140,11 @@ class Framer:
     STX cuts short, and one above the limit, comes out as a `PeerError` in its place.
     """
 
-    __slots__ = ("_buffer", "_limit", "partial_since")
+    __slots__ = ("_buffer", "_limit", "broken", "partial_since")
 
     def __init__(self, limit: int = LIMIT) -> None:
         self._limit = limit
+        self.broken: PeerError | None = None  # nothing breaks the stream: each STX begins anew
         self._buffer = bytearray()  # from its STX on; empty: between packets
         self.partial_since = inf  # `now` of the first octet of a packet not yet whole; inf: none
 

@@ -27,13 +27,15 @@ class BindRefused(NamedTuple):
 class Submitted(NamedTuple):
     """The SMSC took the segment. `smsc_id` is normalised by message_ids; "" when it gave none.
 
-    `meta` holds TLVs of the answer as Kannel meta-data ("?smpp_resp?...").
+    `meta` holds TLVs of the answer as Kannel meta-data ("?smpp_resp?..."). `late`: it was told as
+    `Unanswered` before, and the answer has come after all.
     """
 
     segment: Segment
     smsc_id: str
     seconds: float  # from submit to answer
     meta: str = ""
+    late: bool = False
 
 
 class SubmitFailed(NamedTuple):
@@ -49,6 +51,7 @@ class SubmitFailed(NamedTuple):
     status: int = 0
     seconds: float = 0.0
     meta: str = ""  # as in Submitted; "" when it was not the submit's own answer
+    late: bool = False
 
 
 class Unanswered(NamedTuple):

@@ -49,10 +49,10 @@ class EsmeSession(ABC):
     """
 
     # How the protocol calls a PDU, its bind and unbind, and the request that keeps a link alive.
-    PDU: ClassVar = "PDU"
-    BIND: ClassVar = "login"
-    UNBIND: ClassVar = "logout"
-    ENQUIRE: ClassVar = "alive"
+    PDU: ClassVar[str] = "PDU"
+    BIND: ClassVar[str] = "login"
+    UNBIND: ClassVar[str] = "logout"
+    ENQUIRE: ClassVar[str] = "alive"
 
     def __init__(self, options: SessionOptions, framer: Framing, most_window: float = inf) -> None:
         smpp = options.smsc.smpp
@@ -99,20 +99,18 @@ class EsmeSession(ABC):
     def _unbind(self) -> None:
         """Everything under way was answered, or had time enough: say goodbye."""
 
+    @abstractmethod
+    def _tick_numbers(self, late: list[int], now: float, events: list[Event]) -> None:
+        """The submits with the numbers `late` have run out of time."""
+
     def _out_of_step(self, error: PeerError, events: list[Event]) -> None:
         """Nothing that still comes can be read."""
         events.append(Noted("bad_pdu", str(error)))
         self._close(str(error), events)
 
-    def _received(self, events: list[Event]) -> None:
-        """All frames of a piece were heard."""
-
     def _can_enquire(self) -> bool:
         """Whether there is room for a request besides the submits."""
         return True
-
-    def _tick_numbers(self, late: list[int], now: float, events: list[Event]) -> None:
-        """The submits with the numbers `late` have run out of time."""
 
     def _numbers_due(self) -> float:
         """When `_tick_numbers` has work of its own."""
@@ -152,11 +150,10 @@ class EsmeSession(ABC):
         self._bind()
 
     def receive(self, data: bytes, now: float) -> Sequence[Event]:
-        if self._state is LinkState.CLOSED:
+        if self.state is LinkState.CLOSED:
             return ()
         self._now = now
-        framer = self._framer
-        frames = framer.feed(data, now)
+        frames = self._framer.feed(data, now)
         if frames:
             self._alive.heard = now
         events: list[Event] = []
@@ -168,11 +165,15 @@ class EsmeSession(ABC):
             if self._state is LinkState.CLOSED:
                 return events
         self._received(events)
+        return events
+
+    def _received(self, events: list[Event]) -> None:
+        """All frames of a piece were heard."""
+        framer = self._framer
         if framer.broken is not None:
             self._out_of_step(framer.broken, events)
         elif framer.partial_since + self._options.partial_pdu_timeout < self._due:
             self._due = framer.partial_since + self._options.partial_pdu_timeout
-        return events
 
     def tick(self, now: float) -> Sequence[Event]:
         events: list[Event] = []
@@ -180,16 +181,17 @@ class EsmeSession(ABC):
         if self._ending:
             self._close(self._ending, events, rest=self._rests)
         options = self._options
-        if self._state is LinkState.CLOSED:
+        state = self._state
+        if state is LinkState.CLOSED:
             pass
         elif now >= self._framer.partial_since + options.partial_pdu_timeout:
             self._close(f"a {self.PDU} was begun and not ended", events)
-        elif self._state is LinkState.BINDING:
+        elif state is LinkState.BINDING:
             self._tick_binding(now, events)
-        elif self._state is LinkState.UNBINDING:
+        elif state is LinkState.UNBINDING:
             if now >= self._entered + options.unbind_timeout:
                 self._close(f"no answer to the {self.UNBIND}", events)
-        elif self._state in OPEN_STATES:
+        elif state in OPEN_STATES:
             self._tick_bound(now, events)
         self._due = self._next_due()
         return events
@@ -277,7 +279,7 @@ class EsmeSession(ABC):
             events += [Unanswered(segment, reason) for segment in self._window.expired(now)]
             late = [number for number in known if number not in waiting]
         self._tick_numbers(late, now, events)
-        if self._state is LinkState.CLOSED:
+        if self.state is LinkState.CLOSED:
             return
         if options.idle_timeout and now >= self._alive.heard + options.idle_timeout:
             self._close("nothing came from the SMSC for too long", events)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import unquote_to_bytes
 
 MOST_FIELDS = 1000  # a query with more is not read further
@@ -51,6 +52,28 @@ def decode_query(query: bytes) -> dict[str, bytes]:
         if key not in fields:
             fields[key] = value
     return fields
+
+
+def problem_of(query: bytes, most: int) -> str:
+    """What a careful reader refuses in a query, or "": a name twice (the next one in line may take
+    the other value), more than `most` fields, a percent sign that begins no escape."""
+    if query.count(b"&") >= most:
+        return f"More than {most} fields, rejected"
+    if b"%" in query and _BAD_ESCAPE.search(query):
+        return "Malformed percent-escape, rejected"
+    names = [field.partition(b"=")[0] for field in query.split(b"&") if field]
+    if len(set(names)) != len(names):
+        return "A field is there twice, rejected"
+    return ""
+
+
+_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+
+
+def is_integer(value: bytes) -> bool:
+    """Whether `value` is a whole number and nothing else, of at most ten digits."""
+    digits = value.removeprefix(b"-")
+    return 0 < len(digits) <= _LONGEST_NUMBER and digits.isdigit()
 
 
 def read_integer(value: bytes) -> int | None:

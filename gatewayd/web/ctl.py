@@ -49,6 +49,12 @@ class Desk(Protocol):
         is not brought back for ever.
         """
 
+    def held(self, after: str, limit: int) -> Deferred[Result]:
+        """A page of segments that were perhaps sent and wait for a decision."""
+
+    def decide(self, uuid: str, limit: int, *, send: bool) -> Deferred[Result]:
+        """Send held segments again, or report them as failed: those of one message; "": any."""
+
     def suspend(self) -> Result: ...
 
     def resume(self) -> Result: ...
@@ -81,11 +87,14 @@ class Ctl:
             "queue": lambda _: desk.queues(),
             "message": lambda given: desk.message(_text(given, "id", needed=True)),
             "dead": lambda given: desk.dead(_text(given, "after"), _limit(given, PAGE)),
+            "held": lambda given: desk.held(_text(given, "after"), _limit(given, PAGE)),
         }
         self._orders: dict[str, Callable[[fields], Any]] = {
             "replay": lambda given: desk.replay(
                 _which(given), _limit(given, MOST), _text(given, "before")
             ),
+            "release": lambda given: desk.decide(_which(given), _limit(given, MOST), send=True),
+            "fail": lambda given: desk.decide(_which(given), _limit(given, MOST), send=False),
             "suspend": lambda _: desk.suspend(),
             "resume": lambda _: desk.resume(),
             "retry": lambda _: desk.retry(),
@@ -166,7 +175,7 @@ def _text(fields: Mapping[str, bytes], name: str, *, needed: bool = False) -> st
 
 
 def _which(fields: Mapping[str, bytes]) -> str:
-    """The one dead letter meant; all of them must be asked for in so many words."""
+    """The one dead letter or message meant; all of them must be asked for in so many words."""
     if fields.get("all") == b"1":
         return ""
     return _text(fields, "id", needed=True)

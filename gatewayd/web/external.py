@@ -20,7 +20,6 @@ from msgspec import json
 
 from gatewayd.config.model import ChannelConfig, Config, UserConfig
 from gatewayd.model import Acceptance, Order, Verdict
-from gatewayd.web.arguments import decode_query
 from gatewayd.web.logins import LoginBlocked, LoginPending
 from gatewayd.web.once import Once, digest
 from gatewayd.web.payload import Fields, Unreadable, content_type, read_body
@@ -105,7 +104,8 @@ class External:
         except Refused as refused:
             answer = refused.answer
             self._sendsms.note_refusal(request.peer, answer)
-            request.reply(_line(answer.status, answer.body.decode("utf-8", "replace")))
+            retry = [field for field in answer.headers if field[0] == "Retry-After"]
+            request.reply(_line(answer.status, answer.body.decode("utf-8", "replace"), *retry))
             return
         self._accept(order, partial(self._decided, request))
 
@@ -143,7 +143,10 @@ class External:
         """What the body says, and behind it the query; names in lower case."""
         kind, charset = content_type(request.headers.get("content-type", ""))
         found: Fields = {}
-        for fields in (read_body(request.body, kind, charset), decode_query(request.query)):
+        for fields in (
+            read_body(request.body, kind, charset),
+            self._sendsms.fields_of(request.query),
+        ):
             for name, value in fields.items():
                 found.setdefault(name.lower(), value)
         return found

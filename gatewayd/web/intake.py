@@ -39,7 +39,6 @@ from gatewayd.web.request import (
 __all__ = ["KANNEL_HEADERS", "UNKNOWN_REQUEST", "unknown_request"]
 __all__ += ["Answer", "Connection", "Handler", "Intake", "Request"]
 
-REQUEST_TIME: Final = 10  # seconds from the first octet of a request to its last
 LINGER: Final = 2  # seconds a refused peer may go on sending before it is cut off
 PER_TURN: Final = 64  # pipelined requests of one connection handled in one turn of the reactor
 
@@ -79,6 +78,7 @@ class Connection(Protocol):
         self._unparsed = 0  # octets of a header not yet complete
         self._waiting: deque[Request] = deque()
         self._current: Request | None = None
+        self._why = 400  # the status of that
         self._bad = False  # the stream is out of step: 400 once the others are answered
         self._last = False  # a request ended the connection; what follows is not read
         self._closing = False
@@ -194,11 +194,13 @@ class Connection(Protocol):
     def on_url(self, url: bytes) -> None:
         self._target = self._target + url if self._target else url
         if len(self._target) > self._intake.max_line:
+            self._why = 414
             raise _Refused
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._raw_size += len(name) + len(value) + 4
         if self._raw_size > self._intake.max_header:
+            self._why = 431
             raise _Refused
         self._raw.append((name, value))
 
@@ -216,6 +218,7 @@ class Connection(Protocol):
     def on_body(self, body: bytes) -> None:
         self._body_size += len(body)
         if self._body_size > self._intake.max_body:
+            self._why = 413
             raise _Refused
         self._body.append(body)
 
@@ -230,6 +233,9 @@ class Connection(Protocol):
             raise _Refused  # HTTP/1.0 has no such thing: the framing would be a guess
         request = Request(self, method, self._target, version)
         if method not in _METHODS and (method != "PUT" or request.path not in self._intake.puts):
+            self._why = 405
+            raise _Refused
+        if self._intake.require_host and version == "1.1" and not self._has_host():
             raise _Refused
         request.raw = self._raw
         if self._body:
@@ -240,6 +246,9 @@ class Connection(Protocol):
             request.keep_alive = False
             self._last = True
         self._waiting.append(request)
+
+    def _has_host(self) -> bool:
+        return sum(name.lower() == b"host" for name, _ in self._raw) == 1
 
     # -- handling
 
@@ -321,7 +330,9 @@ class Connection(Protocol):
     def _answer_bad(self) -> None:
         intake = self._intake
         intake.refused_requests += 1
-        self._write(intake.prefix(400, "1.1") + b"0\r\nConnection: Close\r\n\r\n")
+        status = self._why if intake.tells_why else 400
+        allow = b"\r\nAllow: GET, HEAD, POST" if status == 405 else b""
+        self._write(intake.prefix(status, "1.1") + b"0%b\r\nConnection: Close\r\n\r\n" % allow)
         self._closing = True
 
     def _write(self, data: bytes) -> None:
@@ -377,7 +388,7 @@ class Connection(Protocol):
         if self._current is not None and not self._choked:
             return False  # it waits for us
         if self._open and not (self._choked or self._closing):
-            return waited > REQUEST_TIME
+            return waited > self._intake.request_timeout
         return waited > idle
 
 
@@ -411,6 +422,9 @@ class Intake(Factory):
         self.max_line = config.max_line
         self.max_header = config.max_header
         self.max_body = config.max_body
+        self.request_timeout = config.request_timeout
+        self.require_host = config.require_host
+        self.tells_why = config.strict  # Kannel has 400 for everything
         # one more read may arrive before an unfinished header is found too long
         self.most_head = config.max_line + config.max_header + 1024
         self.answered: Counter[tuple[str, int]] = Counter()
@@ -425,7 +439,8 @@ class Intake(Factory):
         self._idle_timeout = config.idle_timeout
         self._most = config.max_connections
         # one address never takes the last tenth, so others still get in
-        self._most_per_address = max_per_address or max(1, self._most - self._most // 10)
+        most_per_address = max_per_address or config.max_connections_per_address
+        self._most_per_address = most_per_address or max(1, self._most - self._most // 10)
         self._connections: set[Connection] = set()
         self._by_address: Counter[str] = Counter()
         self._prefixes: dict[tuple[int, str], bytes] = {}

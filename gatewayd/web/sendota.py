@@ -79,6 +79,7 @@ class SendOta:
             account=self._sendsms.account_of(fields),
             options=user.text,
         )
+        self._sendsms.allow(user, order)
         self._sendsms.note(user, request.peer, order)
         return order
 

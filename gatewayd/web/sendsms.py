@@ -14,7 +14,8 @@ from gatewayd.config.model import Config, UserConfig
 from gatewayd.flow.targets import Targets
 from gatewayd.model import Acceptance, Order, Verdict
 from gatewayd.sms import charsets
-from gatewayd.web.arguments import decode_query, read_integer
+from gatewayd.web.allowance import Allowance
+from gatewayd.web.arguments import decode_query, is_integer, problem_of, read_integer
 from gatewayd.web.forms import Posted, octets_of, read_post
 from gatewayd.web.intake import KANNEL_HEADERS, Answer, Request
 from gatewayd.web.lists import NumberCheck
@@ -29,6 +30,8 @@ _SHORTEST_URL = 8
 _LONGEST_URL = 4096
 _LONGEST_STRICT_URL = 2000
 _LONGEST_ADDRESS = 20  # SMPP 3.4, 5.2.8
+_LONGEST_NAME = 11  # of a sender with letters (GSM 03.40, 9.1.2.5)
+_SENDER_MARKS = frozenset(" !\"#$%&'()*+,-./:;<=>?@_")
 _LONGEST_DELAY = 10 * 366 * 24 * 60  # minutes; more is as good as for ever
 
 # what may stand in a number field, and the name its refusal gives it; checked in this order
@@ -69,6 +72,8 @@ DENIED: Final = _answer(400, "Number(s) has/have been denied by white- and/or bl
 NO_SENDER: Final = _answer(400, "Sender missing and no global set, rejected")
 LONG_UDH: Final = _answer(400, "UDH field is too long, rejected")
 BAD_ACCOUNT: Final = _answer(400, "Account field misformed or too long, rejected")
+FORBIDDEN_SMSC: Final = _answer(403, "SMSC not allowed for this user, rejected")
+FORBIDDEN_SENDER: Final = _answer(403, "Sender not allowed for this user, rejected")
 BAD_URL: Final = _answer(400, "DLR-URL not allowed, rejected")
 BAD_TEXT: Final = _answer(400, "Charset or body misformed, rejected")
 BAD_TYPE: Final = _answer(400, "Invalid content-type")
@@ -79,6 +84,15 @@ def too_many_failures(blocked: LoginBlocked) -> Answer:
     """What a caller is answered whose login is not even checked."""
     wait = ("Retry-After", str(blocked.seconds))
     return Answer(503, b"Too many failed logins, try again later.", (*KANNEL_HEADERS, wait))
+
+
+def _is_sender(source: str) -> bool:
+    """Digits, with a + or without, or letters that a phone can show (GSM 03.40, 9.1.2.5)."""
+    digits = source.removeprefix("+")
+    if digits.isascii() and digits.isdigit():
+        return len(digits) <= _LONGEST_ADDRESS
+    shown = all(c.isalnum() or c in _SENDER_MARKS for c in source)
+    return 0 < len(source) <= _LONGEST_NAME and shown and max(source) <= "\uffff"
 
 
 class Refused(Exception):
@@ -127,6 +141,7 @@ class SendSms:
         self._strict = http.strict
         self._immediate = http.immediate_reply
         self._global_sender = http.global_sender
+        self._most_fields = http.max_fields
         self._most_receivers = config.limits.receivers
         self._characters = http.receiver_characters.encode()
         self._json = http.json_posts
@@ -140,6 +155,7 @@ class SendSms:
             now=now,
             run=run,
         )
+        self.allowances = {user.username: Allowance(user, now, wall) for user in config.users}
         busy: tuple[tuple[str, str], ...] = KANNEL_HEADERS
         if http.retry_after:
             busy += (("Retry-After", str(http.retry_after)),)
@@ -195,7 +211,7 @@ class SendSms:
         count = self._refusals[user] = self._refusals.get(user, 0) + 1
         if count & (count - 1) == 0:
             self.log.info(
-                "sendsms refused what {user} asked from {address}: {status} {answer}, {count} so far",
+                "sendsms refused {user} at {address}: {status} {answer}, {count} so far",
                 user=user,
                 address=peer,
                 status=answer.status,
@@ -228,8 +244,14 @@ class SendSms:
 
     # -- forms
 
+    def fields_of(self, query: bytes) -> dict[str, bytes]:
+        """The fields of a query or a form. Raises Refused for what `strict` does not take."""
+        if self._strict and (problem := problem_of(query, self._most_fields)):
+            raise Refused(_answer(400, problem))
+        return decode_query(query)
+
     def _take_get(self, request: Request) -> tuple[Order, list[str]]:
-        return self._take_fields(decode_query(request.query), request.peer)
+        return self._take_fields(self.fields_of(request.query), request.peer)
 
     def _take_fields(self, fields: dict[str, bytes], peer: str) -> tuple[Order, list[str]]:
         user = self._authorize(fields, peer)
@@ -259,7 +281,7 @@ class SendSms:
         """A form or JSON with the fields of a GET; what it lacks may stand in the query."""
         kind, _ = content_type(request.headers.get("content-type", ""))
         if kind == FORM:
-            fields = decode_query(request.body)
+            fields = self.fields_of(request.body)
         elif kind == JSON and self._json:
             try:
                 fields = read_json(request.body)
@@ -272,7 +294,7 @@ class SendSms:
                 fields.setdefault("charset", b"UTF-8")
         else:
             raise Refused(BAD_TYPE)
-        fields = {**decode_query(request.query), **fields}
+        fields = {**self.fields_of(request.query), **fields}
         if "username" not in fields and "user" not in fields:
             raise Refused(BAD_TYPE)  # not meant as our extension, so it is what it is for Kannel
         return self._take_fields(fields, request.peer)
@@ -321,7 +343,19 @@ class SendSms:
             order.meta = self.text_of("Meta-Data", fields["meta-data"])
         self._body_into(order, fields, coding)
         order.smsc = self.smsc_of(user, fields)
+        self.allow(user, order)
         return order, denied
+
+    def allow(self, user: UserConfig, order: Order) -> None:
+        """Count a message that is about to be accepted. Raises Refused."""
+        allowance = self.allowances[user.username]
+        if not allowance.may_use(order.smsc):
+            raise Refused(FORBIDDEN_SMSC)
+        if not allowance.may_be(order.source):
+            raise Refused(FORBIDDEN_SENDER)
+        if seconds := allowance.wait(len(order.receivers)):
+            headers = (*KANNEL_HEADERS, ("Retry-After", str(seconds)))
+            raise Refused(Answer(503, b"Too many messages, try again later.", headers))
 
     def smsc_of(self, user: UserConfig, fields: dict[str, bytes]) -> str | None:
         """The tag of the user's message. Raises Refused."""
@@ -362,7 +396,7 @@ class SendSms:
         given = fields.get("from")
         if given:
             source = self.text_of("Sender", given)
-            if self._strict and len(given) > _LONGEST_ADDRESS + 1:
+            if self._strict and not _is_sender(source):
                 raise Refused(_misformed("Sender"))
             return source
         source = user.default_sender or self._global_sender
@@ -419,6 +453,8 @@ class SendSms:
             value = fields.get(name)
             if value is None:
                 continue
+            if self._strict and value and not is_integer(value):
+                raise Refused(_misformed(label))
             number = read_integer(value)
             if number is None:
                 continue

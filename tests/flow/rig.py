@@ -308,6 +308,7 @@ class Rig:
         """What the store holds, read anew: as after a crash."""
         now, wall = self.clock.seconds(), self.wall()
         self.mt.seen.recovered(self.disk.rows(Queue.SEEN))
+        self.mo.known(self.disk.rows(Queue.MO))
         for depth in result(self.disk.store.depths()):
             heads = result(
                 self.disk.store.claim(

@@ -333,7 +333,11 @@ def main() -> int:
         if options.faults and name not in options.faults:
             continue
         for kind in kinds:
-            rows.append(attempt(kind))
+            try:
+                rows.append(attempt(kind))
+            except RuntimeError as error:  # the others are still worth a try
+                print(error, file=sys.stderr)
+                rows.append(Row(name, kind, Count(), failed=("it did not come up",)))
             print(" | ".join(rows[-1].cells()), flush=True)
     print()
     print(table(rows))

@@ -101,7 +101,7 @@ def make_intake(
     max_per_address: int = 0,
 ) -> Intake:
     intake = Intake(
-        config or HttpConfig(),
+        replace(config or HttpConfig(), require_host=False),
         routes,
         clock or Clock(),
         wall=lambda: WALL,

@@ -16,8 +16,8 @@ from gatewayd.web.ctl import LONGEST_DENIAL, BadRequest, Ctl, Result
 from tests.web.http_bench import Line, Reply, make_intake
 
 CONFIG = HttpConfig(admin_password=Secret("admin-pw"), status_password=Secret("status-pw"))
-READS = ("status", "queue", "message?id=x", "dead")
-ORDERS = ("replay", "suspend", "resume", "retry")
+READS = ("status", "queue", "message?id=x", "dead", "held")
+ORDERS = ("replay", "release", "fail", "suspend", "resume", "retry")
 
 
 class FakeDesk:
@@ -51,6 +51,12 @@ class FakeDesk:
 
     def replay(self, uuid: str, limit: int, before: str) -> Deferred[Result]:
         return self._done("replay", uuid, limit, before)
+
+    def held(self, after: str, limit: int) -> Deferred[Result]:
+        return self._done("held", after, limit)
+
+    def decide(self, uuid: str, limit: int, *, send: bool) -> Deferred[Result]:
+        return self._done("release" if send else "fail", uuid, limit)
 
     def suspend(self) -> Result:
         return self._said("suspend")

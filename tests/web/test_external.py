@@ -253,7 +253,7 @@ def test_a_put_is_only_for_this_door() -> None:
     gateway = Gateway()
     line = external_line(gateway)
     line.send(b"PUT /cgi-bin/sendsms?username=ext&password=ABCDEF&to=1&from=1 HTTP/1.1\r\n\r\n")
-    assert line.replies()[0].status == 400
+    assert line.replies()[0].status == 405
     assert not gateway.orders
 
 
