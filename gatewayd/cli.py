@@ -18,8 +18,8 @@ examples:
   gatewayd ctl -c gatewayd.yaml status  what is it doing?
   gatewayd demo                         all of it on this machine, with a simulated SMSC
 """
-ORDERS = ("status", "queue", "message", "dead", "replay", "held", "release", "fail")
-ORDERS += ("suspend", "resume", "retry")
+LOOKS = ("status", "queue", "message", "dead", "held")
+ORDERS = (*LOOKS, "replay", "release", "fail", "suspend", "resume", "retry")
 ABOUT_ONE = {"replay": "dead", "release": "held", "fail": "held"}  # and what names it
 Call = Callable[[argparse.Namespace], int]
 

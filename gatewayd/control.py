@@ -229,6 +229,7 @@ class Control:
         rows = await store.siblings(key, total) if total > 1 else found
         waiting = [row for row in rows if row.queue == Queue.MT and row.state in WAITING]
         for row in waiting:
+            self._gateway.mt.quotas.give(decode(row.body))
             lane = self._gateway.lanes.get(row.lane)
             if lane is None or not lane.discard(row.key):
                 self._gateway.journal.add(Work(ends=[row.key]))
@@ -378,6 +379,7 @@ class Control:
         put("gatewayd_build", 1, __version__, platform.python_version())
         put("gatewayd_start_time_seconds", gateway.started)
         put("gatewayd_loop_lag_seconds", gateway.loop_lag)
+        put("gatewayd_timers", len(gateway.reactor.getDelayedCalls()))
         for lane in gateway.lanes.values():
             self._fill_lane(scrape, lane)
         for tunnel in gateway.vpn.tunnels.values():
@@ -425,6 +427,13 @@ class Control:
         put("gatewayd_dlr_parked", dlr.parked)
         put("gatewayd_dlr_pending", dlr.pending)
         self._fill_forwards(scrape)
+        if gateway.sendsms is not None:
+            users = gateway.sendsms.users
+            put("gatewayd_logins", users.failed, "failed")
+            put("gatewayd_logins", users.blocked, "blocked")
+            for name, allowance in gateway.sendsms.allowances.items():
+                put("gatewayd_user_messages", allowance.taken, name)
+                put("gatewayd_user_refused", allowance.refused, name)
         put("gatewayd_store_commits", gateway.journal.commits)
         put("gatewayd_store_commit_seconds", gateway.journal.commit_seconds)
         put("gatewayd_store_bytes", gateway.store.size())

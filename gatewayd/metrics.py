@@ -83,6 +83,13 @@ SERIES: dict[str, Series] = {
     "gatewayd_http_requests": Series(
         "counter", "Requests we answered, by listener and status", ("listener", "code")
     ),
+    "gatewayd_logins": Series(
+        "counter", "Logins of sendsms that failed, or were not even checked", ("result",)
+    ),
+    "gatewayd_user_messages": Series("counter", "Messages allowed, by user", ("user",)),
+    "gatewayd_user_refused": Series(
+        "counter", "Requests beyond a user's rate or daily cap", ("user",)
+    ),
     "gatewayd_http_connections": Series("gauge", "Open connections", ("listener",)),
     "gatewayd_forward_attempts": Series("counter", "Calls to platforms", ("kind",)),
     "gatewayd_forward_results": Series(
@@ -107,6 +114,7 @@ SERIES: dict[str, Series] = {
     "gatewayd_store_bytes": Series("gauge", "Size of the store on disk"),
     "gatewayd_store_failing": Series("gauge", "1 while the store takes nothing"),
     "gatewayd_loop_lag_seconds": Series("gauge", "How late the reactor's last timer was"),
+    "gatewayd_timers": Series("gauge", "Timers of the reactor that are set"),
     "gatewayd_start_time_seconds": Series("gauge", "When the gateway started"),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
 
 from gatewayd.config import Config
 from gatewayd.errors import ConfigError
@@ -19,7 +20,15 @@ def read(path: str) -> Config:
         return read_kannel(path, os.environ, state)
     from gatewayd.config.yaml_reader import read_yaml  # noqa: PLC0415 - start-up time
 
-    return read_yaml(path, os.environ)
+    return read_yaml(path, os.environ, _wrong_options)
+
+
+def _wrong_options(protocol: str, options: tuple[str, ...]) -> Iterator[tuple[int, str]]:
+    """Which of an SMSC's options its protocol does not know, and why."""
+    from gatewayd.smsc.contract import load  # noqa: PLC0415 - start-up time
+
+    for wrong in load(protocol).check(options):
+        yield wrong.place, wrong.message
 
 
 def complain(error: ConfigError) -> None:

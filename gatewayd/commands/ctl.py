@@ -228,8 +228,14 @@ def _show_held(told: Mapping[str, Any]) -> None:
         print("nothing is held")
         return
     rows = [
-        (row["id"], f"{row['part']}/{row['parts']}", row["smsc"], row["from"], row["to"])
-        + (row["created"],)
+        (
+            row["id"],
+            f"{row['part']}/{row['parts']}",
+            row["smsc"],
+            row["from"],
+            row["to"],
+            row["created"],
+        )
         for row in told["held"]
     ]
     _table(("id", "part", "smsc", "from", "to", "created"), rows)

@@ -40,9 +40,8 @@ from gatewayd.smsc.contract import (
     load,
 )
 
-ENQUIRE_AFTER = 0.01  # seconds from the bind to the enquire_link
+ENQUIRE_AFTER = 0.01  # seconds from the bind to the request that asks whether the link lives
 UNBIND_WAIT = 2.0
-ONLY_SMPP = "the probe speaks only SMPP"
 
 
 class Step(NamedTuple):
@@ -77,15 +76,22 @@ class Probe(Protocol):
     Messages that the SMSC delivers meanwhile are not answered, so they stay the SMSC's.
     """
 
-    def __init__(self, session: Session, clock: Any, note: Callable[[Step], None]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        words: tuple[str, str, str],
+        clock: Any,
+        note: Callable[[Step], None],
+    ) -> None:
         self.session = session
+        self._bind, self._enquire, self._unbind = words
         self.done: Deferred[None] = Deferred()
         self.delivered = 0
         self._clock = clock
         self._note = note
         self._timer: IDelayedCall | None = None
         self._since = 0.0
-        self._step = "bind"
+        self._step = self._bind
         self._refused: BindRefused | None = None
 
     def connectionMade(self) -> None:
@@ -130,11 +136,11 @@ class Probe(Protocol):
     def _handle(self, event: Event) -> bool:
         """Whether the link is to be closed."""
         if isinstance(event, Bound):
-            self._passed("bind", "enquire_link")
+            self._passed(self._bind, self._enquire)
         elif isinstance(event, BindRefused):
             self._refused = event
-        elif isinstance(event, Alive) and self._step == "enquire_link":
-            self._passed("enquire_link", "unbind")
+        elif isinstance(event, Alive) and self._step == self._enquire:
+            self._passed(self._enquire, self._unbind)
             self.session.stop(self._clock.seconds())
         elif isinstance(event, (Received, Receipted)):
             self.delivered += 1
@@ -154,7 +160,7 @@ class Probe(Protocol):
         if not step:
             return
         seconds = self._clock.seconds() - self._since
-        if step == "unbind":
+        if step == self._unbind:
             silent = reason.startswith("no answer")
             advice = probe_advice.UNBIND_SILENT if silent else None
             self._note(Step(step, True, seconds, reason if silent else "", advice))
@@ -163,10 +169,10 @@ class Probe(Protocol):
 
     def _advice(self, step: str, reason: str, failure: Failure | None) -> Advice:
         silent = "answer" in reason
-        if step == "enquire_link":
+        if step == self._enquire:
             return probe_advice.LINK_SILENT if silent else probe_advice.LINK_CLOSED
         if self._refused is not None:
-            return probe_advice.bind(int(self._refused.reason[:10], 16))
+            return probe_advice.refused(self._refused)
         if failure is not None and failure.check(SSL.Error):
             wrong = "certificate verify failed" in str(failure.value)
             return probe_advice.TLS_CERTIFICATE if wrong else probe_advice.TLS
@@ -185,8 +191,6 @@ def targets(config: Config, only: str) -> Iterator[Target]:
 async def try_target(target: Target, config: Config, reactor: Any) -> list[Step]:
     """All steps up to the first that fails."""
     smsc = target.smsc
-    if smsc.protocol != "smpp":
-        return [Step("protocol", False, 0.0, ONLY_SMPP, Advice(ONLY_SMPP, ""))]
     steps: list[Step] = []
     if not _walk(smsc, (), steps):
         return steps
@@ -202,7 +206,7 @@ async def try_target(target: Target, config: Config, reactor: Any) -> list[Step]
     if not _walk(smsc, addresses, steps):
         return steps
 
-    # an enquire_link right after the bind, one miss is enough, and a short farewell
+    # a keep-alive right after the bind, one miss is enough, and a short farewell
     smpp = replace(
         smsc.smpp,
         enquire_interval=ENQUIRE_AFTER,
@@ -214,7 +218,8 @@ async def try_target(target: Target, config: Config, reactor: Any) -> list[Step]
         unbind_timeout=min(smsc.smpp.unbind_timeout, UNBIND_WAIT),
     )
     options = SessionOptions(replace(smsc, smpp=smpp), target.bind, config.tlvs, time.time)
-    probe = Probe(load(smsc.protocol).esme(options), reactor, steps.append)
+    protocol = load(smsc.protocol)
+    probe = Probe(protocol.esme(options), protocol.words, reactor, steps.append)
     began = reactor.seconds()
     try:
         connecting = Connector(reactor).endpoint(smsc, target.host, target.port)
@@ -291,7 +296,12 @@ def source_of(target: Target) -> str:
 
 
 def _filled(advice: Advice, target: Target) -> Advice:
+    protocol = load(target.smsc.protocol)
     fields = {
+        "{protocol}": protocol.name,
+        "{bind}": protocol.words[0],
+        "{enquire}": protocol.words[1],
+        "{unbind}": protocol.words[2],
         "{source}": source_of(target),
         "{target}": f"{target.host}:{target.port}",
         "{host}": target.host,

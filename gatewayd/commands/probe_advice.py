@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from gatewayd.model import Outcome
+from gatewayd.smsc.contract import BindRefused
 from gatewayd.smsc.smpp_status import text_of
 
 
@@ -48,19 +50,19 @@ TLS_CERTIFICATE = Advice(
     "Which authority signed the certificate of {target}, and which name does it carry?",
 )
 TLS = Advice(
-    "no TLS session comes about: perhaps {target} speaks plain SMPP, or wants a certificate of "
-    "ours",
+    "no TLS session comes about: perhaps {target} speaks plain {protocol}, or wants a certificate "
+    "of ours",
     "Does {target} speak TLS, which version, and does it want a client certificate?",
 )
 BIND_SILENT = Advice(
-    "the connection stands but the bind is not answered: the port may be no SMPP port, may want "
-    "TLS, or a firewall lets the connect through and nothing else",
-    "Do you see our bind from {source} on {target}? Is it plain SMPP or TLS there?",
+    "the connection stands but the {bind} is not answered: the port may be no {protocol} port, may "
+    "want TLS, or a firewall lets the connect through and nothing else",
+    "Do you see our {bind} from {source} on {target}? Is it plain {protocol} or TLS there?",
 )
 BIND_CLOSED = Advice(
-    "the SMSC closes the connection when we bind: most often our address is not on its allow "
+    "the SMSC closes the connection upon our {bind}: most often our address is not on its allow "
     "list, or the port wants TLS",
-    "Is {source} on the allow list of our account? Is {target} plain SMPP or TLS?",
+    "Is {source} on the allow list of our account? Is {target} plain {protocol} or TLS?",
 )
 _BIND = {
     0x04: Advice(
@@ -103,21 +105,42 @@ _BIND_OTHER = Advice(
     "What does command_status {status} in the answer to the bind of {system_id} mean?",
 )
 LINK_SILENT = Advice(
-    "bound, but enquire_link is not answered: something between us stops the traffic, or the SMSC "
+    "bound, but {enquire} is not answered: something between us stops the traffic, or the SMSC "
     "does not answer it (then set enquire-interval: 0)",
-    "Do you answer enquire_link?",
+    "Do you answer {enquire}?",
 )
 LINK_CLOSED = Advice(
-    "the SMSC took the bind and then closed the link: often a second session on the same account "
+    "the SMSC took the {bind} and then closed the link: often a second session on the same account "
     "replaced this one",
     "Why was the session of {system_id} from {source} closed?",
 )
-UNBIND_SILENT = Advice("the SMSC does not answer our unbind; that does no harm", "")
+UNBIND_SILENT = Advice("the SMSC does not answer our {unbind}; that does no harm", "")
+
+
+# Other protocols than SMPP have no codes of their own for most of this.
+_LOGIN_WRONG = Advice(
+    "user name or password is wrong, in the words of the SMSC above",
+    "Is {system_id} the user name of our account on {target}, with this spelling and case, and is "
+    "its password still valid? (Have it set anew; do not mail it.)",
+)
+_LOGIN_REFUSED = Advice(
+    "the SMSC refuses the login, in its words above: credentials, our address, or a limit of "
+    "sessions, one of which may not have timed out yet",
+    "Why is the login of {system_id} from {source} refused? How many sessions may our account "
+    "have, and which are open now?",
+)
 
 
 def connect(kind: str) -> Advice:
     """`kind`: timeout, refused, unreachable, local or other."""
     return _CONNECT.get(kind, _CONNECT_OTHER)
+
+
+def refused(event: BindRefused) -> Advice:
+    """By what the SMSC said: SMPP's reason begins with its command_status."""
+    if event.reason.startswith("0x"):
+        return bind(int(event.reason[:10], 16))
+    return _LOGIN_WRONG if event.outcome is Outcome.DEAD else _LOGIN_REFUSED
 
 
 def bind(status: int) -> Advice:

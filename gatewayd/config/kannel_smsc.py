@@ -315,9 +315,13 @@ def _emi(section: Section, smsc: SmscConfig) -> SmscConfig:
     if section.integer("alt-port") not in (-1, port):
         section.error("alt-port", "differs from port; write the second address as a second group")
     options = list(_EMI_OPTIONS)
-    for name in ("notification-pid", "notification-addr"):
-        if section.given(name):
-            options.append(f"{name}={section.text(name)}")
+    pid = section.text("notification-pid")
+    if pid and not (len(pid) <= 4 and pid.isascii() and pid.isdigit()):
+        section.warn("notification-pid", f"{shown(pid)} is no PID of up to 4 digits; left out")
+    elif section.given("notification-pid"):
+        options.append(f"notification-pid={pid}")
+    if section.given("notification-addr"):
+        options.append(f"notification-addr={section.text('notification-addr')}")
     hosts = smsc.hosts
     if section.text("alt-host"):
         hosts = (*hosts, section.text("alt-host"))

@@ -23,6 +23,9 @@ from gatewayd.config.values import (
 
 Report = Callable[[Path, str], None]
 
+# What is wrong with the `options` of an SMSC that speaks a protocol: which of them, and why.
+OptionCheck = Callable[[str, tuple[str, ...]], Iterable[tuple[int, str]]]
+
 # The fields of a channel that say what is called; one of them is set.
 TARGETS = ("get_url", "post_url", "post_xml", "file", "text_reply", "exec")
 
@@ -216,6 +219,14 @@ def check_doors(config: Config, problems: Problems, *, open_listener: bool) -> N
             problems.warn_at(
                 ("smscs", index, "tls"), "verify is off: anybody on the way can be the SMSC"
             )
+
+
+def check_options(config: Config, problems: Problems, wrong: OptionCheck) -> None:
+    """The options of each SMSC are some that its protocol has."""
+    for index, smsc in enumerate(config.smscs):
+        if smsc.options:
+            for which, message in wrong(smsc.protocol, smsc.options):
+                problems.error_at(("smscs", index, "options", which), message)
 
 
 def check_vpn(config: Config, problems: Problems) -> None:

@@ -67,10 +67,13 @@ _RAPIDPRO = frozenset({"rapidpro", "external"})
 _RAPIDPRO_REPORTS = ReportPolicy(spacing=1.0, drop_late=True)
 
 
-def read_yaml(path: str, environ: Mapping[str, str]) -> Config:
+def read_yaml(
+    path: str, environ: Mapping[str, str], wrong_options: validate.OptionCheck | None = None
+) -> Config:
     """The configuration in the YAML file `path`; `environ` is what `${NAME}` stands for.
 
-    What is allowed and yet doubtful is in `Config.warnings`.
+    What is allowed and yet doubtful is in `Config.warnings`. Without `wrong_options` nobody looks
+    at the options of a protocol.
 
     Raises:
         ConfigError: with every mistake found, in the order of the lines.
@@ -95,6 +98,8 @@ def read_yaml(path: str, environ: Mapping[str, str]) -> Config:
     if tunnel is not None:
         config = replace(config, smscs=_through(tunnel, config.smscs, problems))
     _check(config, problems, open_listener)
+    if wrong_options is not None:
+        validate.check_options(config, problems, wrong_options)
     if mode & 0o077 and any("plain text" in warning for warning in problems.warnings):
         problems.warn(0, "", f"holds passwords and is open to others (mode {mode:03o}); chmod 600")
     return replace(config, warnings=problems.finish())
@@ -160,6 +165,8 @@ def _smsc(value: Value, found: dict[str, Any]) -> SmscConfig:
     binds = found.get("binds", (BindConfig("0"),))
     found["binds"] = tuple(replace(bind, name=f"{found['name']}/{bind.name}") for bind in binds)
     smsc = SmscConfig(**found)
+    if protocol == "smpp":
+        _check_credentials(value, smsc)
     for which in ("resend", "throttle", "reconnect"):
         _check_retry(value, which, getattr(smsc, which))
     return replace(smsc, status_name=status_name(smsc))
@@ -197,6 +204,19 @@ def _take_credentials(found: dict[str, Any]) -> None:
     given = {field: found.pop(field) for field in _CREDENTIALS if field in found}
     default = SmscConfig(name="", id="").smpp
     found["smpp"] = replace(found.get("smpp", default), **given)
+
+
+def _check_credentials(value: Value, smsc: SmscConfig) -> None:
+    """C-octet strings: ASCII; one longer than SMPP 3.4 allows is only warned of."""
+    problems = value.source.problems
+    smpp = smsc.smpp
+    written = (smpp.system_id, smpp.password.reveal(), smpp.system_type)
+    for field, text_, longest in zip(_CREDENTIALS, written, (15, 8, 12), strict=True):
+        path = (*value.path, field)
+        if not text_.isascii():
+            problems.error_at(path, "holds letters beyond ASCII; SMPP carries ASCII here")
+        elif len(text_) > longest:
+            problems.warn_at(path, f"is longer than the {longest} characters of SMPP 3.4")
 
 
 _CREDENTIALS = ("system_id", "password", "system_type")

@@ -83,17 +83,6 @@ def ascii_up_to(length: int) -> Read:
     return read
 
 
-def smpp_password(value: Value) -> object:
-    """The bind's password: ASCII; SMPP 3.4 allows 8 characters, some SMSCs more."""
-    found = secret(value)
-    if isinstance(found, str):
-        if not found.isascii():
-            return value.complain("holds letters beyond ASCII; SMPP carries ASCII here")
-        if len(found) > 8:
-            value.warn("is longer than the 8 characters of SMPP 3.4")
-    return found
-
-
 def user_password(value: Value) -> object:
     """A caller's password, or its hash."""
     found = secret(value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +25,13 @@ from twisted.internet.ssl import (
     platformTrust,
     trustRootFromCertificates,
 )
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from gatewayd.config import ListenerConfig, SmscConfig, TlsConfig
 from gatewayd.net.sockets import ready
 
+LOOK = 5.0  # seconds between two looks at whether a certificate was renewed
 BACKLOG = 1024  # connects that may wait; Twisted's 50 costs some of a burst a whole second
 
 
@@ -47,20 +51,65 @@ class Unverified:
         return connection
 
 
+def _state(file: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino
+
+
 @implementer(IOpenSSLContextFactory)
 class ServerContext:
-    """A listener's certificate (with its chain) and key, TLS 1.2 and later."""
+    """A listener's certificate (with its chain) and key, TLS 1.2 and later.
 
-    def __init__(self, tls: TlsConfig) -> None:
-        context = SSL.Context(SSL.TLS_SERVER_METHOD)
-        context.set_min_proto_version(SSL.TLS1_2_VERSION)
-        context.use_certificate_chain_file(tls.certificate_file)
-        context.use_privatekey_file(tls.key_file or tls.certificate_file)
-        context.check_privatekey()
-        self._context = context
+    When the files change, connections from then on get the new ones; those that cannot be used are
+    told in the log, and the old ones stay. `now` is a monotonic clock: the files are looked at
+    every `LOOK` seconds at most.
+    """
+
+    log = Logger()
+
+    def __init__(self, tls: TlsConfig, now: Callable[[], float] = lambda: 0.0) -> None:
+        self._files = (tls.certificate_file, tls.key_file or tls.certificate_file)
+        self._now = now
+        self._looked = now()
+        self._seen = self._look()
+        self._context = self._load()
 
     def getContext(self) -> SSL.Context:
+        now = self._now()
+        if now - self._looked >= LOOK:
+            self._looked = now
+            self._refresh()
         return self._context
+
+    def _refresh(self) -> None:
+        seen = self._look()
+        if seen == self._seen:
+            return
+        self._seen = seen
+        try:
+            self._context = self._load()
+        except (SSL.Error, OSError) as error:
+            self.log.error(
+                "{file} cannot be used, the old certificate stays: {reason}",
+                file=self._files[0],
+                reason=str(error)[:200],
+            )
+            return
+        self.log.info("{file} is used from now on", file=self._files[0])
+
+    def _load(self) -> SSL.Context:
+        context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        context.set_min_proto_version(SSL.TLS1_2_VERSION)
+        context.use_certificate_chain_file(self._files[0])
+        context.use_privatekey_file(self._files[1])
+        context.check_privatekey()
+        return context
+
+    def _look(self) -> list[tuple[int, int] | None]:
+        return [_state(file) for file in self._files]
 
 
 class Connector:
@@ -93,7 +142,11 @@ class Connector:
         host = "" if listener.host in ("*", "all") else listener.host
         if listener.tls.enabled:
             port: IListeningPort = self._reactor.listenSSL(
-                listener.port, factory, ServerContext(listener.tls), BACKLOG, host
+                listener.port,
+                factory,
+                ServerContext(listener.tls, self._reactor.seconds),
+                BACKLOG,
+                host,
             )
         else:
             port = self._reactor.listenTCP(listener.port, factory, BACKLOG, host)

@@ -322,4 +322,10 @@ _HANDLERS: dict[int, Callable[[Cimd2Session, Packet, bytes, list[Event]], None]]
     frames.NACK: Cimd2Session._on_nack,
 }
 
-PROTOCOL = SmscProtocol(name="CIMD2", default_port=9971, esme=Cimd2Session)
+PROTOCOL = SmscProtocol(
+    name="CIMD2",
+    default_port=9971,
+    esme=Cimd2Session,
+    words=("login", "alive", "logout"),
+    check=cimd2_options.check,
+)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+
+from gatewayd.smsc import options
+from gatewayd.smsc.options import Wrong, choice, codes, whole, yes_no
 
 MOST_RETRANSMISSIONS = 10
 
@@ -31,62 +34,33 @@ class Cimd2Options:
     leave_out: frozenset[int] = frozenset()  # parameters that no submit carries
 
 
-def _numbers(value: str) -> frozenset[int]:
-    words = value.replace(",", " ").split()
-    if not all(word.isascii() and word.isdigit() and len(word) <= 3 for word in words):
-        raise ValueError("is no list of numbers")
-    return frozenset(map(int, words))
-
-
-def _choice(*words: str) -> Callable[[str], str]:
-    def read(value: str) -> str:
-        if value not in words:
-            raise ValueError(f"is none of {', '.join(words)}")
-        return value
-
-    return read
-
-
-def _yes_no(value: str) -> bool:
-    return _choice("yes", "no")(value) == "yes"
-
-
-def _count(value: str) -> int:
-    if not (value.isascii() and value.isdigit() and int(value[:4]) <= MOST_RETRANSMISSIONS):
-        raise ValueError(f"is no number up to {MOST_RETRANSMISSIONS}")
-    return int(value)
-
-
-_READERS: dict[str, Callable[[str], object]] = {
-    "checksum": _choice("required", "optional", "ignored"),
-    "send-checksum": _yes_no,
+_CODES = codes(999)
+READERS: options.Readers = {
+    "checksum": choice("required", "optional", "ignored"),
+    "send-checksum": yes_no,
     "sub-address": str,
-    "temporary": _numbers,
-    "throttling": _numbers,
-    "refused": _numbers,
+    "temporary": _CODES,
+    "throttling": _CODES,
+    "refused": _CODES,
     "reason": str,
-    "retransmit": _count,
-    "ids": _choice("all", "asked"),
-    "long-numbers": _choice("refuse", "cut"),
-    "originator": _choice("coded", "raw"),
-    "incomplete": _choice("deliver", "drop"),
-    "buffered": _numbers,
-    "leave-out": _numbers,
+    "retransmit": whole(MOST_RETRANSMISSIONS),
+    "ids": choice("all", "asked"),
+    "long-numbers": choice("refuse", "cut"),
+    "originator": choice("coded", "raw"),
+    "incomplete": choice("deliver", "drop"),
+    "buffered": _CODES,
+    "leave-out": _CODES,
 }
 
 
 def parse(entries: Iterable[str]) -> tuple[Cimd2Options, list[str]]:
     """The options, and what is wrong with entries that therefore do not count."""
-    found: dict[str, object] = {}
-    wrong: list[str] = []
-    for entry in entries:
-        name, _, value = entry.partition("=")
-        reader = _READERS.get(name)
-        if reader is None:
-            wrong.append(f"{name}: CIMD2 has no such option")
-            continue
-        try:
-            found[name.replace("-", "_")] = reader(value.strip())
-        except ValueError as error:
-            wrong.append(f"{name} {error}")
-    return replace(Cimd2Options(), **found), wrong  # type: ignore[arg-type]
+    pairs, wrong = options.read(entries, READERS)
+    found = {name.replace("-", "_"): value for name, value in pairs}
+    told = [each.message for each in wrong]
+    return replace(Cimd2Options(), **found), told  # type: ignore[arg-type]
+
+
+def check(entries: Iterable[str]) -> list[Wrong]:
+    """What is wrong with the entries."""
+    return options.read(entries, READERS)[1]

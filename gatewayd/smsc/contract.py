@@ -11,6 +11,7 @@ from gatewayd.config import BindConfig, SmscConfig, TlvConfig
 from gatewayd.errors import UsageError
 from gatewayd.model import Inbound, Outcome, Receipt, Segment
 from gatewayd.smsc.link import LinkState
+from gatewayd.smsc.options import Wrong, no_options
 
 
 class Bound(NamedTuple):
@@ -188,6 +189,10 @@ class SmscProtocol:
     name: str  # as status pages and metrics show it: "SMPP"
     default_port: int
     esme: Callable[[SessionOptions], Session]
+    # How it calls its bind, the request that keeps a link alive, and its goodbye.
+    words: tuple[str, str, str] = ("bind", "enquire_link", "unbind")
+    # What is wrong with an SMSC's `options`; a protocol that says nothing has none.
+    check: Callable[[Sequence[str]], Sequence[Wrong]] = no_options
 
 
 def load(name: str) -> SmscProtocol:

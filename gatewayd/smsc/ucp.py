@@ -29,7 +29,7 @@ from gatewayd.smsc.session import EsmeSession
 from gatewayd.smsc.ucp_frame import Frame
 from gatewayd.smsc.ucp_in import Inward, Refused, accepted_id
 from gatewayd.smsc.ucp_numbers import NUMBERS, Names, Numbers
-from gatewayd.smsc.ucp_options import read
+from gatewayd.smsc.ucp_options import check, read
 from gatewayd.smsc.ucp_out import Outward, Unsendable, add_to_list, alert, login
 
 SHORTEST_REST = 60.0  # seconds that the number of an unanswered operation is not used again
@@ -330,4 +330,10 @@ _HANDLERS: dict[int, Callable[[UcpSession, Frame, list[Event]], None]] = {
     ucp.NOTIFY: UcpSession._on_notify,
 }
 
-PROTOCOL = SmscProtocol(name="UCP/EMI", default_port=3000, esme=UcpSession)
+PROTOCOL = SmscProtocol(
+    name="UCP/EMI",
+    default_port=3000,
+    esme=UcpSession,
+    words=("login", "alert", "close"),
+    check=check,
+)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta, timezone
 
+from gatewayd.config.values import shown
+from gatewayd.smsc import options
 from gatewayd.smsc import ucp_frame as ucp
+from gatewayd.smsc.options import Wrong, choice, codes, digits, whole, yes_no
 from gatewayd.smsc.ucp_codes import number
 
 
@@ -48,85 +51,73 @@ _LONGEST_ADDRESS = 16
 _MO_LISTS = 20
 
 
-def read(written: tuple[str, ...]) -> UcpOptions:
+def read(written: Sequence[str]) -> UcpOptions:
     """The options; those with an unknown name or a wrong value come back in `unknown`."""
-    found: dict[str, object] = {}
-    lists: list[str] = []
-    unknown: list[str] = []
-    for each in written:
-        name, _, value = each.partition("=")
-        if name == "mo-list" and value and len(lists) < _MO_LISTS:
-            lists.append(ucp.as_field(value)[:_LONGEST_ADDRESS])
-            continue
-        reader = _READERS.get(name)
-        made = None if reader is None else reader(value)
-        if made is None:
-            unknown.append(name)
-        else:
-            found["zone" if name == "utc-offset" else name.replace("-", "_")] = made
-    options = UcpOptions(mo_list=tuple(lists), unknown=tuple(unknown))
-    return replace(options, **found)  # type: ignore[arg-type]
+    pairs, wrong = options.read(written, READERS)
+    lists = [value for name, value in pairs if name == _LIST][:_MO_LISTS]
+    found = {_FIELDS.get(name, name.replace("-", "_")): value for name, value in pairs}
+    found["mo_list"] = tuple(lists)
+    found["unknown"] = tuple(each.name for each in wrong)
+    return replace(UcpOptions(), **found)  # type: ignore[arg-type]
 
 
-def _choice(*choices: str) -> Callable[[str], str | None]:
-    return lambda value: value if value in choices else None
+def check(written: Sequence[str]) -> list[Wrong]:
+    """What is wrong with the entries."""
+    wrong = options.read(written, READERS)[1]
+    lists = [index for index, each in enumerate(written) if each.startswith(f"{_LIST}=")]
+    more = f"{_LIST} is there more than {_MO_LISTS} times"
+    return wrong + [Wrong(index, _LIST, more) for index in lists[_MO_LISTS:]]
 
 
-def _yes_no(value: str) -> bool | None:
-    return {"yes": True, "no": False}.get(value)
+def _address(value: str) -> str:
+    return ucp.as_field(value)[:_LONGEST_ADDRESS]
 
 
-def _codes(value: str) -> frozenset[int] | None:
-    found = frozenset(number(code.strip()) for code in value.split(",") if code.strip())
-    return found if all(0 <= code < 100 for code in found) else None
+def _some_address(value: str) -> str:
+    if not value:
+        raise ValueError("is empty; an address is expected")
+    return _address(value)
 
 
-def _digits(longest: int) -> Callable[[str], str | None]:
-    def read(value: str) -> str | None:
-        return value if not value or (number(value) >= 0 and len(value) <= longest) else None
-
-    return read
+def _operation(value: str) -> int:
+    return _OPERATIONS[choice(*_OPERATIONS)(value)]
 
 
-def _type(value: str) -> int | None:
-    return number(value) if 0 <= number(value) <= 7 else None
-
-
-def _operation(value: str) -> int | None:
-    return {"51": ucp.SUBMIT, "30": ucp.TRANSFER, "01": ucp.CALL_INPUT}.get(value)
-
-
-def _zone(value: str) -> timezone | None:
+def _zone(value: str) -> timezone:
     """``+03:00``, ``-04:30``"""
     hours, colon, minutes = value[1:].partition(":")
-    if value[:1] not in ("+", "-") or not colon or not 0 <= number(hours) <= 14:
-        return None
-    if not 0 <= number(minutes) < 60:
-        return None
+    sign = value[:1] in ("+", "-")
+    if not (sign and colon and 0 <= number(hours) <= 14 and 0 <= number(minutes) < 60):
+        raise ValueError(f"is {shown(value)}, which is no time offset (+03:00, -04:30)")
     offset = timedelta(hours=number(hours), minutes=number(minutes))
     return timezone(-offset if value[0] == "-" else offset)
 
 
-_READERS: dict[str, Callable[[str], object]] = {
+_LIST = "mo-list"
+_FIELDS = {"utc-offset": "zone"}
+_OPERATIONS = {"51": ucp.SUBMIT, "30": ucp.TRANSFER, "01": ucp.CALL_INPUT}
+_CODES = codes(99)
+READERS: options.Readers = {
     "submit": _operation,
-    "temporary": _codes,
-    "throttling": _codes,
-    "login-again": _codes,
-    "refused": _codes,
-    "notification-pid": _digits(4),
-    "notification-addr": lambda value: ucp.as_field(value)[:_LONGEST_ADDRESS],
-    "notification-type": _type,
-    "international-prefix": _digits(5),
-    "long-numbers": _choice("refuse", "cut"),
-    "mcls": _choice("class", "binary"),
-    "more-messages": _yes_no,
-    "ids": _choice("all", "asked"),
-    "mo": _choice("read", "literal"),
-    "smsc-time": _yes_no,
+    "temporary": _CODES,
+    "throttling": _CODES,
+    "login-again": _CODES,
+    "refused": _CODES,
+    "notification-pid": digits(4),
+    "notification-addr": _address,
+    "notification-type": whole(7),
+    "international-prefix": digits(5),
+    "long-numbers": choice("refuse", "cut"),
+    "mcls": choice("class", "binary"),
+    "more-messages": yes_no,
+    "ids": choice("all", "asked"),
+    "mo": choice("read", "literal"),
+    "mo-list": _some_address,
+    "smsc-time": yes_no,
     "utc-offset": _zone,
-    "alert-first": _yes_no,
-    "login-ton": _digits(1),
-    "login-npi": _digits(1),
-    "login-version": _digits(4),
-    "login-opid": _digits(2),
+    "alert-first": yes_no,
+    "login-ton": digits(1),
+    "login-npi": digits(1),
+    "login-version": digits(4),
+    "login-opid": digits(2),
 }

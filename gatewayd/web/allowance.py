@@ -30,7 +30,7 @@ class Allowance:
         self._sent = 0
         self._senders = user.allowed_senders
         self._smscs = None if user.allowed_smscs is None else frozenset(user.allowed_smscs)
-        self.refused = 0
+        self.taken = self.refused = 0
 
     def may_use(self, smsc: str | None) -> bool:
         """Whether its messages may carry this tag; None: none."""
@@ -49,6 +49,7 @@ class Allowance:
             self.refused += 1
             return max(1, min(int(seconds + 0.999), _LONGEST_WAIT))
         self._sent += messages
+        self.taken += messages
         self._limiter.spend(messages)
         return 0
 

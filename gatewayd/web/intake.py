@@ -439,8 +439,10 @@ class Intake(Factory):
         self._idle_timeout = config.idle_timeout
         self._most = config.max_connections
         # one address never takes the last tenth, so others still get in
-        most_per_address = max_per_address or config.max_connections_per_address
-        self._most_per_address = most_per_address or max(1, self._most - self._most // 10)
+        rest = max(1, self._most - self._most // 10)
+        self._most_per_address = min(
+            max_per_address or config.max_connections_per_address or rest, rest
+        )
         self._connections: set[Connection] = set()
         self._by_address: Counter[str] = Counter()
         self._prefixes: dict[tuple[int, str], bytes] = {}

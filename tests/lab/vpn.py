@@ -181,8 +181,11 @@ class VpnLab:
             self.end(name, signal.SIGKILL)
         for side, space in self.spaces.items():
             subprocess.run(["ip", "netns", "del", space], capture_output=True, check=False)
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(f"/var/run/wireguard/{self._devices[side]}.sock")
+            self._forget_control(side)
+
+    def _forget_control(self, side: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"/var/run/wireguard/{self._devices[side]}.sock")
 
     def _openvpn_files(self) -> None:
         prints = {}
@@ -226,19 +229,23 @@ class VpnLab:
             self.spawn(f"vpn-{side}", side, *argv)
             return
         device, other = self._devices[side], "op" if side == "gw" else "gw"
-        self.spawn(f"vpn-{side}", side, "wireguard-go", "-f", device)
-        for _ in range(200):
-            show = self.argv(side, ["wg", "show", device])
-            if subprocess.run(show, capture_output=True, check=False).returncode == 0:
-                break
-            time.sleep(0.02)
         allowed = f"{OP_TUN}/32,{SMSC_NET}" if side == "gw" else f"{GW_TUN}/32"
         peer = ["peer", (self.folder / f"{other}.pub").read_text(), "allowed-ips", allowed]
         if side == "gw":
             peer += ["endpoint", f"{WAN_GW}:{PORT}", "persistent-keepalive", str(self.keepalive[0])]
         key = str(self.folder / f"{side}.key")
         own = ["listen-port", str(PORT), "private-key", key]
-        _run(*self.argv(side, ["wg", "set", device, *own, *peer]))
+        configure = self.argv(side, ["wg", "set", device, *own, *peer])
+        for _ in range(200):
+            # The device of a process that was killed goes some time after it, and is in the way.
+            if f"vpn-{side}" not in self._processes or self._processes[f"vpn-{side}"].poll():
+                self._forget_control(side)
+                self.spawn(f"vpn-{side}", side, "wireguard-go", "-f", device)
+            if subprocess.run(configure, capture_output=True, check=False).returncode == 0:
+                break
+            time.sleep(0.02)
+        else:
+            raise RuntimeError(f"wireguard-go does not start\n{self.logs()}")
         mine, his = (GW_TUN, OP_TUN) if side == "gw" else (OP_TUN, GW_TUN)
         self.ip(side, "addr", "add", mine, "peer", his, "dev", device)
         self.ip(side, "link", "set", device, "mtu", "1420", "up")

@@ -99,6 +99,7 @@ class Gateway:
         self.configuration.write_text(configuration)
         self.log = folder / "gateway.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self.before: list[str] = []  # words before the command: a tracer, say
 
     @property
     def running(self) -> bool:
@@ -115,7 +116,8 @@ class Gateway:
         command = os.environ.get("GATEWAYD") or (
             f"{shlex.quote(sys.executable)} -m gatewayd run -c {{CONF}}"
         )
-        argv = [word.replace("{CONF}", str(self.configuration)) for word in shlex.split(command)]
+        argv = [*self.before]
+        argv += [word.replace("{CONF}", str(self.configuration)) for word in shlex.split(command)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 argv,

@@ -140,6 +140,32 @@ def test_a_probe_goes_all_the_way_and_leaves_what_is_delivered_to_the_smsc(
         assert (code, out.splitlines()[-1]) == (0, "every step went well")
 
 
+@pytest.mark.parametrize(
+    ("protocol", "words"),
+    [("ucp", ["login", "alert", "close"]), ("cimd2", ["login", "alive", "logout"])],
+)
+def test_a_probe_speaks_every_protocol_in_its_own_words(
+    tmp_path: Path, protocol: str, words: list[str]
+) -> None:
+    port = PORTS.take()
+    options = ("--port", str(port), "--password", "right", "--mo", "500")
+    with Running(tmp_path, "smsc", "simulate", protocol, *options) as smsc:
+        assert until(lambda: listening(port), 20)
+        path = Path(config(tmp_path, port, "right-and-longer"))
+        path.write_text(path.read_text().replace("id: op", f"id: op\n    protocol: {protocol}"))
+        code, told = probed(str(path))
+        step, means, question = failed(told)
+        assert (code, step) == (1, "login")
+        assert "password is wrong" in means
+        assert "'demo'" in question
+        path.write_text(path.read_text().replace("right-and-longer", "right"))
+        code, told = probed(str(path))
+        assert (code, told["ok"]) == (0, True)
+        steps = [step["step"] for step in told["steps"]]
+        assert steps == ["resolve", "connect", *words]
+        assert "taken by" not in smsc.output
+
+
 def failed(told: dict[str, Any]) -> tuple[str, str, str]:
     step = told["steps"][-1]
     assert not step["ok"]

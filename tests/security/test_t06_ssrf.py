@@ -151,7 +151,7 @@ class Dns:
 @implementer(IReactorPluggableNameResolver)
 class World(MemoryReactorClock):
     def __init__(self, dns: Dns) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.nameResolver = dns
 
     def installNameResolver(self, resolver: IHostnameResolver) -> IHostnameResolver:

@@ -59,7 +59,7 @@ def test_t08_numbers_full_shows_them() -> None:
 def fail(error: Exception, secret: str) -> Failure:
     try:
         assert secret
-        raise error
+        raise error  # noqa: TRY301
     except Exception:  # noqa: BLE001 - whatever it is
         return Failure(captureVars=True)
 

@@ -59,7 +59,7 @@ def test_paths_match_exactly() -> None:
 
 
 def test_a_refused_request_is_answered_as_kannel_does() -> None:
-    line, echo = echo_line()
+    line, echo = echo_line(HttpConfig(strict=False))
     line.send(b"PUT /e HTTP/1.1\r\nContent-Length: 0\r\n\r\n")
     assert line.taken() == (
         b"HTTP/1.1 400 Bad Request\r\nServer: gatewayd/0.1.0\r\n"
@@ -445,7 +445,7 @@ def test_garbage_ends_in_400_or_silence(pieces: list[bytes]) -> None:
     for piece in pieces:
         line.send(piece)
     for reply in line.replies():
-        assert reply.status in (400, 404)
+        assert reply.status in (400, 404, 405)
 
 
 @settings(max_examples=150, deadline=None)

@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from gatewayd.config.model import Config, HttpConfig, Limits, NumberRules, Secret, UserConfig
 from gatewayd.errors import ConfigError
 from gatewayd.model import Acceptance, Order, TextOptions, Verdict
-from tests.web.http_bench import KANNEL, OPEN, TESTER, WALL, Gateway, Line, Reply, kannel, sendsms_line
+from tests.web.http_bench import (
+    KANNEL,
+    OPEN,
+    TESTER,
+    WALL,
+    Gateway,
+    Line,
+    Reply,
+    kannel,
+    sendsms_line,
+)
 
 Fields = Mapping[str, str | bytes]
 NOTHING: Fields = {}
@@ -321,7 +331,8 @@ def test_all_numbers_arrive_in_the_order() -> None:
 
 
 def test_numbers_that_are_none_or_minus_one_count_as_absent() -> None:
-    order = order_of(dlr_mask="-1", mclass="abc", coding="", validity="-1", priority=" -1x")
+    also = {"priority": " -1x"}
+    order = order_of(kannel(), also, dlr_mask="-1", mclass="abc", coding="", validity="-1")
     assert (order.dlr_mask, order.mclass, order.coding, order.validity) == (0, -1, 0, 0.0)
 
 
@@ -333,7 +344,7 @@ def test_old_names_of_the_report_fields_still_count() -> None:
 
 
 def test_an_endless_validity_is_a_long_one() -> None:
-    assert order_of(validity="9" * 30).validity < WALL + 11 * 366 * 86400
+    assert order_of(kannel(), validity="9" * 30).validity < WALL + 11 * 366 * 86400
 
 
 @pytest.mark.parametrize(
