@@ -13,7 +13,7 @@ SECONDS ?= 120
 SOAK_MINUTES ?= 30
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint format types imports replay bench torture lab constraints clean
+.PHONY: help setup run test check lint format types imports replay fuzz bench torture lab constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -72,6 +72,9 @@ soak: $(STAMP) ## load, and a fault each minute; memory, descriptors, timers, ta
 
 lab: $(STAMP) ## a VPN that breaks in every way, in network namespaces; writes docs/lab.md (root, Linux)
 	$(PY) -m tests.lab --report $(LAB)
+
+fuzz: $(STAMP) ## hostile input for SECONDS=120, on chance; what is found is kept in tests/golden/fuzz
+	$(PY) -m tests.badinput.fuzz --seconds $(SECONDS) $(FUZZ)
 
 # One resolver run for the daemon, one for everything, held to the first; no address of an index,
 # no path and no option of the machine that ran it may get into the files.

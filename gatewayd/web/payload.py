@@ -65,6 +65,8 @@ def read_json(body: bytes) -> Fields:
     """The texts and numbers of an object. A list of texts is one text, with blanks between."""
     try:
         found = json.decode(body)
+    except UnicodeDecodeError:
+        raise Unreadable("Body is not JSON: it is not UTF-8") from None
     except (DecodeError, RecursionError) as error:
         raise Unreadable(f"Body is not JSON: {str(error).splitlines()[0]}") from None
     if not isinstance(found, dict):

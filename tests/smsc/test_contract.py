@@ -287,6 +287,26 @@ def test_a_stop_takes_no_more_waits_for_answers_and_ends(name: str, wire: Any) -
     assert list(session.connection_lost(100.0)) == []
 
 
+def test_a_stop_ends_as_soon_as_nothing_is_waited_for(name: str, wire: Any) -> None:
+    session = bound(name, wire)
+    submit(session, 1)
+    smpp = wire.options(WINDOW).smsc.smpp
+    late = smpp.response_timeout
+    session.stop(late - smpp.unbind_timeout / 2)
+    events = session.tick(late)
+    assert only(events, Unanswered).segment == segment(1)
+    assert session.state is LinkState.UNBINDING or session.deadline() == late
+
+
+def test_a_stop_before_the_bind_is_answered_is_told(name: str, wire: Any) -> None:
+    session = started(name, wire)
+    session.stop(1.0)
+    assert session.receive(wire.answer_bind(session.take_bytes(), Outcome.DONE), 1.0) == ()
+    assert session.deadline() == 1.0
+    assert only(session.tick(1.0), Closing).reason == "stopped"
+    assert session.deadline() == inf
+
+
 def test_garbage_never_raises_and_every_submit_ends_once(name: str, wire: Any) -> None:
     chance = random.Random(20)
     good = wire.frames()
