@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from OpenSSL import SSL
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    TCP4ClientEndpoint,
+    TCP6ClientEndpoint,
+    wrapClientTLS,
+)
 from twisted.internet.interfaces import (
     IListeningPort,
     IOpenSSLClientConnectionCreator,
@@ -127,7 +133,14 @@ class Connector:
         source = (smsc.source_address, smsc.source_port) if smsc.source_address else None
         if source is None and smsc.source_port:
             source = ("0.0.0.0", smsc.source_port)  # noqa: S104 - any of our addresses, as asked
-        endpoint = HostnameEndpoint(
+        # An address needs no name resolved, and its refusal is known at once, where
+        # HostnameEndpoint would wait 0.3 s for other addresses of the name.
+        kind: Any = HostnameEndpoint
+        if isIPAddress(host):
+            kind = TCP4ClientEndpoint
+        elif isIPv6Address(host):
+            kind = TCP6ClientEndpoint
+        endpoint: IStreamClientEndpoint = kind(
             ready(self._reactor, smsc),
             host,
             port,

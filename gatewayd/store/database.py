@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 from collections.abc import Mapping, Sequence
 
 from gatewayd.errors import StoreError, UsageError
@@ -400,8 +401,8 @@ def lacks_room(error: sqlite3.Error) -> bool:
 def _rescue(path: str) -> str:
     return (
         "keep a copy of it and of its -wal file, save what can be read with"
-        f" `sqlite3 {path} .recover | sqlite3 rescued.sqlite3`, and put the result or a backup in"
-        " its place"
+        f" `{sys.executable} -m gatewayd.store.rescue {path} {path}.rescued`, and put the result or"
+        " a backup in its place"
     )
 
 

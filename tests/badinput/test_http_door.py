@@ -143,7 +143,7 @@ def test_sendsms_control_characters_stay_outside(field: str, end: str) -> None:
 
 
 def test_sendsms_too_many_fields() -> None:
-    assert Door().get(b"&to=1&from=1&text=x" + b"&a%d=1" * 0 + b"&b" * 101).status == 400
+    assert Door().get(b"&to=1&from=1&text=x" + b"&b" * 101).status == 400
 
 
 def test_sendsms_a_user_unknown_and_a_password_wrong_are_one_answer() -> None:
@@ -169,15 +169,14 @@ def test_sendsms_a_user_unknown_and_a_password_wrong_are_one_answer() -> None:
         (b"GET / HTTP/1.1\r\nHost : h\r\n\r\n", 400),
         (b"GET / HTTP/0.9\r\n\r\n", 400),
         (b"GET / HTTP/3.7\r\nHost: h\r\n\r\n", 400),
-        (b"GET /\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01", 400),
         (b"GET /" + b"a" * 140_000 + b" HTTP/1.1\r\nHost: h\r\n\r\n", 414),
         (b"GET / HTTP/1.1\r\nHost: h\r\n" + b"A: b\r\n" * 4000 + b"\r\n", 431),
-        (b"POST /cgi-bin/sendsms HTTP/1.1\r\nHost: h\r\nContent-Length: 70000\r\n\r\n" + b"x" * 70000, 413),
+        (b"POST /cgi-bin/sendsms HTTP/1.1\r\nHost: h\r\nContent-Length: 70000\r\n\r\n" + b"x" * 70000, 413),  # noqa: E501
         (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx", 400),
-        (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),  # noqa: E501
         (b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 400),
-        (b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n", 400),  # noqa: E501
         (b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n\r\n", 400),
         (b"GET /../../etc/passwd HTTP/1.1\r\nHost: h\r\n\r\n", 404),
         (b"GET /%2e%2e/etc/passwd HTTP/1.1\r\nHost: h\r\n\r\n", 404),
@@ -197,8 +196,8 @@ def test_http_each_bad_request_has_its_status(request_: bytes, status: int) -> N
 @pytest.mark.parametrize(
     "smuggled",
     [
-        b"POST /cgi-bin/sendsms HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
+        b"POST /cgi-bin/sendsms HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",  # noqa: E501
+        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",  # noqa: E501
         b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
         b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: h\r\nX: y\r\n Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -41,6 +42,11 @@ def deliver(sequence: int = 7, **fields: Any) -> pdus.Sm:
     return pdus.Sm(pdus.DELIVER_SM, sequence, **{**base, **fields})
 
 
+def said(peer: Peer) -> list[Any]:
+    """What the session wrote since it was last asked."""
+    return list(peer.said())
+
+
 def heard(events: Any, kind: type[Event]) -> list[Any]:
     return [event for event in events if isinstance(event, kind)]
 
@@ -49,10 +55,10 @@ def heard(events: Any, kind: type[Event]) -> list[Any]:
 def test_smpp_a_length_below_a_header_closes(length: int) -> None:
     peer = bound()
     peer.submit(1)
-    peer.said()
+    said(peer)
     events = peer.hear(raw(pdus.DELIVER_SM, 1, length=length))
     assert closes(events)
-    [nack] = peer.said()
+    [nack] = said(peer)
     assert (nack.command, nack.status) == (pdus.GENERIC_NACK, 0x02)
     lost = peer.session.connection_lost(1.0)
     assert heard([*events, *lost], Unanswered)
@@ -74,7 +80,7 @@ def test_smpp_a_broken_request_is_refused_and_the_session_stays(body: bytes) -> 
     events = peer.hear(raw(pdus.DELIVER_SM, 9, body))
     assert not closes(events)
     assert not heard(events, Received)
-    [answer] = peer.said()
+    [answer] = said(peer)
     assert answer.sequence == 9
     assert answer.status != 0
     assert peer.session.state is LinkState.BOUND
@@ -83,7 +89,7 @@ def test_smpp_a_broken_request_is_refused_and_the_session_stays(body: bytes) -> 
 def test_smpp_a_broken_answer_leaves_its_submit_uncertain_and_the_session_stays() -> None:
     peer = bound()
     peer.submit(1)
-    [submit] = peer.said()
+    [submit] = said(peer)
     events = peer.hear(raw(pdus.SUBMIT_SM_RESP, submit.sequence, b"x" * 80))
     assert not closes(events)
     later = peer.session.tick(3600.0)
@@ -106,18 +112,18 @@ def test_smpp_a_pdu_that_is_too_long_closes_before_it_is_read(length: int) -> No
 def test_smpp_unknown_commands() -> None:
     peer = bound()
     assert not closes(peer.hear(raw(0x00000123, 5)))
-    [nack] = peer.said()
+    [nack] = said(peer)
     assert (nack.command, nack.status, nack.sequence) == (pdus.GENERIC_NACK, 0x03, 5)
     events = peer.hear(raw(0x80000123, 6))
     assert not closes(events)
     assert heard(events, Noted)
-    assert not peer.said()
+    assert not said(peer)
 
 
 def test_smpp_an_answer_to_nothing_completes_nothing() -> None:
     peer = bound()
     peer.submit(1)
-    [submit] = peer.said()
+    [submit] = said(peer)
     assert not heard(peer.hear(resp(submit.sequence + 1)), Submitted)
     assert len(heard(peer.hear(resp(submit.sequence)), Submitted)) == 1
     again = peer.hear(resp(submit.sequence))
@@ -128,7 +134,7 @@ def test_smpp_an_answer_to_nothing_completes_nothing() -> None:
 def test_smpp_an_answer_of_the_wrong_kind_and_a_nack_for_nothing() -> None:
     peer = bound()
     peer.submit(1)
-    [submit] = peer.said()
+    [submit] = said(peer)
     assert not heard(peer.hear(raw(pdus.GENERIC_NACK, 0, status=3)), Submitted)
     events = peer.hear(raw(pdus.RESPONSE | pdus.DELIVER_SM, submit.sequence, b"\0"))
     assert not heard(events, Submitted)
@@ -140,7 +146,7 @@ def test_smpp_odd_sequences_are_answered_with_the_same(sequence: int) -> None:
     peer = bound()
     [received] = heard(peer.hear(deliver(sequence)), Received)
     peer.session.answer(received.ticket, Outcome.DONE)
-    [answer] = peer.said()
+    [answer] = said(peer)
     assert answer.sequence == sequence
     assert answer.status == 0
 
@@ -149,7 +155,7 @@ def test_smpp_odd_sequences_are_answered_with_the_same(sequence: int) -> None:
 def test_smpp_a_submit_answer_with_an_odd_id_is_still_sent(body: bytes) -> None:
     peer = bound()
     peer.submit(1)
-    [submit] = peer.said()
+    [submit] = said(peer)
     events = peer.hear(raw(pdus.SUBMIT_SM_RESP, submit.sequence, body))
     assert len(heard(events, Submitted)) == 1
     assert not closes(events)
@@ -159,7 +165,7 @@ def test_smpp_a_submit_answer_with_an_odd_id_is_still_sent(body: bytes) -> None:
 def test_smpp_an_unknown_status_has_an_outcome(status: int) -> None:
     peer = bound()
     peer.submit(1)
-    [submit] = peer.said()
+    [submit] = said(peer)
     events = peer.hear(raw(pdus.SUBMIT_SM_RESP, submit.sequence, status=status))
     [failed] = heard(events, SubmitFailed)
     assert failed.outcome in (Outcome.RETRY, Outcome.DEAD)
@@ -168,17 +174,17 @@ def test_smpp_an_unknown_status_has_an_outcome(status: int) -> None:
 def test_smpp_bind_answers_that_are_errors_twice_or_late() -> None:
     peer = Peer()
     peer.session.start(0.0)
-    [bind] = peer.said()
+    [bind] = said(peer)
     early = peer.hear(deliver())
     assert not heard(early, Received)
-    [refusal] = peer.said()
+    [refusal] = said(peer)
     assert refusal.status != 0
     answer = pdus.BindResp(bind.command | pdus.RESPONSE, 0, bind.sequence, b"S")
     assert heard(peer.hear(answer), Bound)
     assert not heard(peer.hear(answer), Bound)
     refused = Peer()
     refused.session.start(0.0)
-    refused.said()
+    said(refused)
     error = pdus.BindResp(bind.command | pdus.RESPONSE, 0x0E, 1, b"")
     assert heard(refused.hear(error), BindRefused)
 
@@ -186,9 +192,9 @@ def test_smpp_bind_answers_that_are_errors_twice_or_late() -> None:
 def test_smpp_an_unbind_in_the_middle_is_answered() -> None:
     peer = bound()
     peer.submit(1)
-    peer.said()
+    said(peer)
     peer.hear(raw(pdus.UNBIND, 77))
-    assert any(one.command == pdus.UNBIND_RESP for one in peer.said())
+    assert any(one.command == pdus.UNBIND_RESP for one in said(peer))
     assert peer.session.credit == 0
     events = peer.hear(raw(0x0000000B, 3, b"smsc\0pw\0"))  # outbind
     assert not heard(events, Bound)
@@ -198,7 +204,7 @@ def test_smpp_tlvs_that_are_odd() -> None:
     peer = bound()
     both = [(pdus.MESSAGE_PAYLOAD, b"payload"), (0x1400, b""), (0x1400, b"x" * 300)]
     [received] = heard(peer.hear(deliver(tlvs=both)), Received)
-    assert received.inbound.payload == b"payload"
+    assert received.inbound.payload == b"hi"  # as Kannel; docs/security.md says why
     body = pdus.encode(deliver())[16:] + b"\x14\x00\xff\xff" + b"cut"
     events = peer.hear(raw(pdus.DELIVER_SM, 8, body))
     assert not closes(events)
@@ -218,8 +224,8 @@ def test_smpp_every_data_coding_is_decoded_somehow(octets: bytes) -> None:
 @pytest.mark.parametrize(
     "udh",
     [
-        b"\xff", b"\x05", b"\x05\x00\x03\x01", b"\x05\x00\x03\x01\x00\x01", b"\x05\x00\x03\x01\x02\x03",
-        b"\x05\x00\x03\x01\x02\x00", b"\x00", b"\x06\x08\x04\x01\x02\x02\x01", b"\x05\x00\x09\x01\x02\x01",
+        b"\xff", b"\x05", b"\x05\x00\x03\x01", b"\x05\x00\x03\x01\x00\x01", b"\x05\x00\x03\x01\x02\x03",  # noqa: E501
+        b"\x05\x00\x03\x01\x02\x00", b"\x00", b"\x06\x08\x04\x01\x02\x02\x01", b"\x05\x00\x09\x01\x02\x01",  # noqa: E501
     ],
 )  # fmt: skip
 def test_smpp_every_odd_udh_is_survived(udh: bytes) -> None:
@@ -227,7 +233,7 @@ def test_smpp_every_odd_udh_is_survived(udh: bytes) -> None:
         peer = bound()
         events = peer.hear(deliver(esm_class=0x40, data_coding=data_coding, short_message=udh))
         assert not closes(events)
-        assert heard(events, Received) or peer.said()[0].status != 0
+        assert heard(events, Received) or said(peer)[0].status != 0
 
 
 @pytest.mark.parametrize(
@@ -262,7 +268,7 @@ def test_smpp_half_a_pdu_and_then_nothing_closes() -> None:
 
 @pytest.mark.parametrize(
     "octets",
-    [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\xaa\xbb\xcc\xdd\xee",
+    [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\xaa\xbb\xcc\xdd\xee",  # noqa: E501
      b"SSH-2.0-OpenSSH_9.6\r\n"],
 )  # fmt: skip
 def test_smpp_another_protocol_closes_at_its_first_header(octets: bytes) -> None:
@@ -271,6 +277,11 @@ def test_smpp_another_protocol_closes_at_its_first_header(octets: bytes) -> None
 
 
 def test_smpp_memory_does_not_grow_with_what_is_announced() -> None:
-    framer = Framer()
-    framer.feed(HEAD.pack(65536, pdus.DELIVER_SM, 0, 1))
-    assert True
+    tracemalloc.start()
+    try:
+        framers = [Framer() for _ in range(1000)]
+        for framer in framers:
+            assert framer.feed(HEAD.pack(65536, pdus.DELIVER_SM, 0, 1)) == []
+        assert tracemalloc.get_traced_memory()[0] < 1000 * 2000
+    finally:
+        tracemalloc.stop()

@@ -144,7 +144,7 @@ def test_g20_a_long_queue_is_cheap(rig: Rig, record: Record, long: bool) -> None
 @pytest.mark.parametrize("kind", ["EIO", "ENOSPC"])
 def test_g21_the_disk_fails_for_a_while(rig: Rig, record: Record, kind: str, long: bool) -> None:
     chance = random.Random(21)
-    rounds, failing = (10, 40) if long else (1, 8)
+    rounds, failing = (3, 40) if long else (1, 8)
     accepted = refused = lost = 0
     sound = recovered = True
     library = preload(rig.folder)

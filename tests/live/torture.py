@@ -243,7 +243,8 @@ class Torture:
         reported = _ids(self.platform.seen("dlr"))
         lost_mt, lost_mo = accepted - submitted, taken - called
         silent = (accepted & submitted) - reported
-        open_submits = plan.window * plan.binds
+        # One window under way; and one answered, or marked ahead, since the last commit.
+        open_submits = 2 * plan.window * plan.binds
         open_deliveries = plan.mo_window * plan.binds
         quiet, struck = self.repeats[0], self.repeats[1:]
         calm = quiet.mt + quiet.mo + quiet.reports
