@@ -13,7 +13,7 @@ SECONDS ?= 120
 SOAK_MINUTES ?= 30
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint format types imports replay fuzz bench torture lab constraints clean
+.PHONY: help setup run test guarantees check lint format types imports replay fuzz bench torture lab constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -36,7 +36,10 @@ run: $(STAMP) ## the gateway on conf/demo.yaml with a simulated SMSC and a demo 
 	@exec .venv/bin/gatewayd demo
 
 test: $(STAMP) ## the whole quick test suite
-	$(PY) -m pytest -q -n $(PYTEST_JOBS)
+	$(PY) -m pytest -q -n $(PYTEST_JOBS) -m "not rig"
+
+guarantees: $(STAMP) ## the guarantees on running processes under load, in their short form
+	$(PY) -m pytest -q tests/guarantees -m rig
 
 check: lint types imports replay test ## what CI runs: lint, types, import rules, Kannel's recorded cases, tests
 

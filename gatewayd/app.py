@@ -62,6 +62,8 @@ from gatewayd.web.intake import Handler, Intake
 from gatewayd.web.sendota import SendOta
 from gatewayd.web.sendsms import SendSms
 
+CALLS = 3.0  # seconds for calls to platforms that are under way at a stop
+LOOK = 0.02
 ABORTED = 1.0  # seconds for what aborted links still have to tell
 PAGE = 1000  # rows read at once
 SWEEP = 1.0  # seconds between looks at what may have waited too long
@@ -546,6 +548,14 @@ class Gateway(Service):
                 stat=parked.receipt.stat,
                 number=Number(parked.receipt.source),
             )
+            if other := self.dlr.other_form(parked):
+                self.log.warn(
+                    "{smsc} answered a submit with id {answer} and calls it {receipt} in its"
+                    " receipt: message-ids says in which form the ids come",
+                    smsc=parked.scope,
+                    answer=other,
+                    receipt=parked.receipt.smsc_id,
+                )
         self.mt.seen.sweep()
         late = self.mo.sweep()
         if late:
@@ -597,12 +607,29 @@ class Gateway(Service):
         self.vpn.stopService()
         self.calls.stop()
         self.reports.stop()
+        await self._answered()
         await self._within(self.journal.settled(), 5.0)
         self.http.close()
         await self.store.close()
         if self.access is not None:
             self.access.close()
         self.log.info("gatewayd has stopped")
+
+    def _answered(self) -> Deferred[None]:
+        """Fires when no call to a platform is under way any more, or has had time enough."""
+        done: Deferred[None] = Deferred()
+        end = self.reactor.seconds() + CALLS
+
+        def look() -> None:
+            active = sum(box.active for box in self.calls.boxes.values())
+            active += sum(box.active for box in self.reports.boxes.values())
+            if active and self.reactor.seconds() < end:
+                self.reactor.callLater(LOOK, look)
+            else:
+                done.callback(None)
+
+        look()
+        return done
 
     async def _within(self, deferred: Deferred[Any], seconds: float) -> None:
         """Wait for `deferred`, but not longer than `seconds`."""

@@ -69,7 +69,8 @@ SERIES: dict[str, Series] = {
     "gatewayd_throttled": Series("counter", 'Answers of the SMSC that mean "slower"', ("smsc",)),
     "gatewayd_mt_segments": Series(
         "counter",
-        "Segments since the start: stored, sent, failed for good, expired, tried again, held, settled late",
+        "Segments since the start: stored, sent, failed for good, expired, tried again, held,"
+        " settled by a late answer",
         ("result",),
     ),
     "gatewayd_recovered": Series("gauge", "What waited when the gateway started", ("queue",)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from msgspec import json
@@ -363,6 +364,16 @@ class DlrFlow:
             self._useless(parked.scope, parked.receipt)
             self._journal.add(Work(ends=[parked.id]))
         return late
+
+    def other_form(self, parked: Parked) -> str:
+        """The id as the answer to its submit had it, when only the number's base differs; or ""."""
+        smsc_id = parked.receipt.smsc_id
+        forms = []
+        with suppress(ValueError):
+            forms += [f"{int(smsc_id):x}", f"{int(smsc_id):X}"]
+        with suppress(ValueError):
+            forms.append(str(int(smsc_id, 16)))
+        return next((form for form in forms if f"{parked.scope}/{form}" in self._pending), "")
 
     def forget(self) -> None:
         """Wait for no receipt any more."""

@@ -25,6 +25,7 @@ from gatewayd.config.url_patterns import (
 
 REFUSED: Final = "not allowed"  # how every refusal begins
 
+_REMEMBERED = 1000  # origins whose verdict is kept
 _LOWEST_PORT = 1024  # below it, behind a pattern for all ports, only those of the web
 _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 _SHARED = ip_network("100.64.0.0/10")  # carriers' networks behind NAT: not public, not "private"
@@ -50,6 +51,7 @@ class Targets:
         self, config: Config, is_ours: Callable[[str], bool] = lambda address: False
     ) -> None:
         self._is_ours = is_ours
+        self._known: dict[str, str] = {}
         allow = config.http.dlr_url_allow
         self.anything = ANY in allow
         self._patterns: list[UrlPattern] = [parse(text) for text in allow if text != ANY]
@@ -71,6 +73,16 @@ class Targets:
         """Why `url` may not be called as it stands; "" when it may. The name is not looked up."""
         if self.anything:
             return ""
+        cut = url.find("/", 8)
+        head = url if cut < 0 else url[:cut]  # whatever else it holds, all of the origin
+        why = self._known.get(head)
+        if why is None:
+            why = self._refusal(head)
+            if len(self._known) < _REMEMBERED and len(head) < 300:
+                self._known[head] = why
+        return why
+
+    def _refusal(self, url: str) -> str:
         origin = _origin(url)
         if origin is None:
             return f"{REFUSED}: not an http URL without user and password"

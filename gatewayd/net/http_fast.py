@@ -483,9 +483,7 @@ class FastLane:
         return cut, origin
 
     def _by_name(self, scheme: str, host: str, port: int) -> IStreamClientEndpoint:
-        endpoint = way_to(
-            self._reactor, self._targets, scheme, host, port, self._connect_timeout
-        )
+        endpoint = way_to(self._reactor, self._targets, scheme, host, port, self._connect_timeout)
         if scheme == "http":
             return endpoint
         options = optionsForClientTLS(host, trustRoot=self._trust_root)

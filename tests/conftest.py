@@ -1,0 +1,23 @@
+"""What holds for every test: how properties are looked for, and what belongs to the long runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+GUARANTEES = Path(__file__).parent / "guarantees"
+
+# A slow machine is no failure. CI looks at the same examples each time; whoever works here, at new.
+settings.register_profile("default", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Guarantees that need running processes are `make guarantees`, not the quick suite."""
+    for item in items:
+        if item.get_closest_marker("live") and GUARANTEES in item.path.parents:
+            item.add_marker("rig")
