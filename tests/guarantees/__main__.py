@@ -37,6 +37,8 @@ def rows(lines: list[dict[str, Any]]) -> list[list[str]]:
     for line in lines:
         if "guarantee" in line:
             verdict = "holds" if line["holds"] else "BROKEN"
+            if not line.get("judged", True):
+                verdict = "compared"
             cells = [line["guarantee"], line["fault"], f"{line['count']:,}", line["figure"]]
             found.append([*cells, verdict])
         else:

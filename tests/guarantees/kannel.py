@@ -85,8 +85,9 @@ def compare(plan: Plan, rig: Rig) -> list[Verdict]:
             + verdict.guarantee.split(" ", 1)[1],
             verdict.fault,
             verdict.count,
-            verdict.figure,
-            True,
+            verdict.figure.split(" (allowed")[0],
+            verdict.holds,
+            judged=False,
         )
         for verdict in Torture(plan, rig, boxes).run()
         if verdict.guarantee.startswith("G")

@@ -68,6 +68,7 @@ class Verdict:
     count: int
     figure: str
     holds: bool
+    judged: bool = True  # else it stands there for comparison
 
     def of(self, guarantee: str) -> Verdict:
         """The same figure as a part of another guarantee."""
@@ -244,7 +245,8 @@ class Torture:
         lost_mt, lost_mo = accepted - submitted, taken - called
         silent = (accepted & submitted) - reported
         # One window under way; and one answered, or marked ahead, since the last commit.
-        open_submits = 2 * plan.window * plan.binds
+        aim = plan.window * plan.binds
+        open_submits = 2 * aim
         open_deliveries = plan.mo_window * plan.binds
         quiet, struck = self.repeats[0], self.repeats[1:]
         calm = quiet.mt + quiet.mo + quiet.reports
@@ -252,11 +254,16 @@ class Torture:
         def none(name: str, count: int, lost: set[int]) -> Verdict:
             return Verdict(name, fault, count, f"{len(lost)} lost", not lost)
 
-        def bounded(name: str, found: list[int], bound: int, bound_of_stop: int) -> Verdict:
+        def bounded(
+            name: str, found: list[int], bound: int, bound_of_stop: int, aim: int = 0
+        ) -> Verdict:
             bounds = [bound_of_stop if name == STOP else bound for name in plan.faults]
             holds = all(n <= most for n, most in zip(found, bounds, strict=True))
             figure = f"{sum(found)} in all, {max(found, default=0)} after one fault"
             allowed = f" (allowed: {max(bounds, default=0)})"
+            if aim:
+                over = sum(n > aim for n in found)
+                allowed += f"; above one window, {aim}: {over} of {len(found)}"
             return Verdict(name, fault, len(found), figure + allowed, holds)
 
         # A clean stop waits for the answers of the SMSC, so it leaves no submit in doubt.
@@ -266,7 +273,7 @@ class Torture:
             none("G1 answered 202: submitted", len(accepted), lost_mt),
             none("G9 deliver_sm answered 0: platform called", len(taken), lost_mo),
             none("G24 receipt taken: report made", len(accepted & submitted), silent),
-            bounded("G3 submits made twice", [r.mt for r in struck], open_submits, 0),
+            bounded("G3 submits made twice", [r.mt for r in struck], open_submits, 0, aim),
             bounded("G10 MO calls made twice", [r.mo for r in struck], calls, 0),
             bounded("G10 reports made twice", [r.reports for r in struck], open_submits + calls, 0),
             Verdict("G3 nothing comes twice", "none", 1, f"{calm} twice", calm == 0),
@@ -293,6 +300,8 @@ class Torture:
         unexplained = len(twice - known)
         sizes = [len(ids) for ids in self.perhaps_sent]
         most = 2 * self.plan.window * self.plan.binds
+        logged = self.gateway.log.read_text(errors="replace").count("Perhaps sent before")
+        asked = sum(told >= 0 for told in self.counted)
         left = ", ".join(f"{name} {count:.0f}" for name, count in self.left.items())
         return [
             Verdict(
@@ -306,9 +315,11 @@ class Torture:
                 "G4 perhaps sent: in the store, counted and logged after the start",
                 fault,
                 len(sizes),
-                f"{sum(sizes)} and {sum(max(n, 0) for n in self.counted)} in all,"
-                f" {max(sizes, default=0)} at most (allowed: {most})",
+                f"{sum(sizes)} in the store, {logged} logged; counted the same at {asked} of"
+                f" {len(sizes)} starts that could be asked; {max(sizes, default=0)} at most"
+                f" (allowed: {most})",
                 max(sizes, default=0) <= most
+                and logged == sum(sizes)
                 and all(told in (size, -1) for size, told in zip(sizes, self.counted, strict=True)),
             ),
             Verdict(
