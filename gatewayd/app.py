@@ -7,8 +7,6 @@ under one deadline.
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -44,7 +42,7 @@ from gatewayd.flow.router import LaneState, Router
 from gatewayd.flow.services import Services
 from gatewayd.flow.targets import Targets
 from gatewayd.log import Number
-from gatewayd.metrics import Histogram, Metrics
+from gatewayd.metrics import Metrics
 from gatewayd.model import Segment
 from gatewayd.net import vpn
 from gatewayd.net.bind import Answer, BindService
@@ -71,19 +69,6 @@ PRUNE = 60.0  # seconds between looks for receipts that will never come
 PRUNE_ROWS = 10_000
 RECOVERED = {Queue.MT: "mt", Queue.MO: "mo", Queue.DLR: "report"}
 STORE_PAUSE = 1.0  # before the store is asked again for what it could not read
-
-
-def fail_point(environ: Mapping[str, str]) -> Callable[[str], None]:
-    """What GATEWAYD_FAILPOINT=name:kill asks for: SIGKILL at the named step, for crash tests."""
-    name, _, action = environ.get("GATEWAYD_FAILPOINT", "").partition(":")
-    if not name or action != "kill":
-        return lambda step: None
-
-    def reached(step: str) -> None:
-        if step == name:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return reached
 
 
 def store_path(config: Config, environ: Mapping[str, str]) -> str:
@@ -127,7 +112,7 @@ class Gateway(Service):
         self.store = SqliteStore(
             store_path(config, environ),
             reactor.callFromThread,
-            failpoint=fail_point(environ),
+            failpoint=failpoints.of_store(environ),
         )
         recovery = self.store.open(config.store.memory_items)
         self.keys = Keys(recovery.last_key, recovery.instance, wall)
@@ -226,7 +211,6 @@ class Gateway(Service):
         if config.http.allow_exec:
             self.calls.execute = partial(execute, reactor)
         self.binds: list[BindService] = []
-        self.latency: dict[str, Histogram] = {}
         self._ports: dict[BindService, tuple[MtLane, PortState]] = {}
         self.vpn = vpn.VpnWatcher(config.smscs, reactor, wall, self._path_changed, self._peers)
         connector = Connector(reactor)

@@ -30,12 +30,32 @@ def hit() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def of_store(environ: Mapping[str, str]) -> Callable[[str], None]:
+    """What the store calls at each of its steps: ends the process at the one that is named."""
+    name = _named(environ)
+    if name not in STORE:
+        return lambda step: None
+
+    def reached(step: str) -> None:
+        if step == name:
+            hit()
+
+    return reached
+
+
+def _named(environ: Mapping[str, str]) -> str:
+    name, _, action = environ.get(VARIABLE, "").partition(":")
+    if name and action != "kill":
+        raise UsageError(f"{VARIABLE}: {name}:kill is all that can be asked for")
+    return name
+
+
 def arm(gateway: Gateway, environ: Mapping[str, str]) -> None:
     """Put the step that is named, if it is one of a flow, in its place.
 
     Raises `UsageError` for one that nobody knows: a test that never strikes proves nothing.
     """
-    name = environ.get(VARIABLE, "").partition(":")[0]
+    name = _named(environ)
     if name in FLOWS:
         FLOWS[name](gateway)
     elif name and name not in STORE:

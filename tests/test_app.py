@@ -15,8 +15,8 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
-from gatewayd import app
-from gatewayd.app import Gateway, fail_point, store_path
+from gatewayd import app, failpoints
+from gatewayd.app import Gateway, store_path
 from gatewayd.config import (
     BindConfig,
     ChannelConfig,
@@ -28,7 +28,7 @@ from gatewayd.config import (
     SmscConfig,
     StoreConfig,
 )
-from gatewayd.errors import StoreError
+from gatewayd.errors import StoreError, UsageError
 from gatewayd.model import Acceptance, Order, Verdict
 from gatewayd.smsc import smpp_pdu as pdus
 from gatewayd.store.contract import Item, Queue, State, Work
@@ -213,9 +213,10 @@ def test_the_store_is_where_it_is_configured_or_in_the_state_directory() -> None
 def test_a_fail_point_kills_at_its_step_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
     killed: list[int] = []
     monkeypatch.setattr(os, "kill", lambda pid, which: killed.append(which))
-    fail_point({})("before-commit")
-    fail_point({"GATEWAYD_FAILPOINT": "before-commit:nonsense"})("before-commit")
-    reached = fail_point({"GATEWAYD_FAILPOINT": "before-commit:kill"})
+    failpoints.of_store({})("before-commit")
+    with pytest.raises(UsageError, match="before-commit:kill"):
+        failpoints.of_store({"GATEWAYD_FAILPOINT": "before-commit:nonsense"})
+    reached = failpoints.of_store({"GATEWAYD_FAILPOINT": "before-commit:kill"})
     reached("after-commit")
     assert killed == []
     reached("before-commit")

@@ -78,8 +78,8 @@ class Composed:
 class MtFlow:
     """Accepts orders, and settles what the SMSC says of their segments.
 
-    `waiting` tells how many segments wait in all lanes; `journal_fails` whether the store is in
-    trouble. Counters are plain numbers: whoever shows them reads them.
+    `waiting` tells how many segments wait in all lanes. Counters are plain numbers: whoever shows
+    them reads them.
     """
 
     def __init__(
@@ -238,23 +238,23 @@ class MtFlow:
                 self.unroutable += 1
                 composed.reports.append((segments[0], barred or "no SMSC"))
                 continue
-            name, state = found
+            name, bound = found
             if name in self._unify_link:
                 destination = self._unify_link[name](destination)
                 for segment in segments:
                     segment.destination = destination
             if not composed.segments:
-                verdict = Verdict.ACCEPTED if state is LaneState.BOUND else Verdict.QUEUED
+                verdict = Verdict.ACCEPTED if bound is LaneState.BOUND else Verdict.QUEUED
                 composed.acceptance = Acceptance(verdict, len(parts), key)
             lane = self._lanes[name]
             for segment in segments:
-                claimed = 0
+                state = State.WAITING
                 if at_once and lane.promise():
-                    claimed = 1  # State.CLAIMED
+                    state = State.CLAIMED
                     composed.promised.add(segment.id)
                 priority = max(segment.priority, 0)
                 composed.work.puts.append(
-                    Item(Queue.MT, segment.id, name, encode(segment), claimed, priority)
+                    Item(Queue.MT, segment.id, name, encode(segment), state, priority)
                 )
                 composed.segments.append((name, segment))
             if len(segments) > 1 and segments[0].dlr_url:
@@ -412,10 +412,7 @@ class MtFlow:
             self.reject(segment, event.reason, event.meta)
             return
         segment.tries += 1
-        times = smsc.resend.times
-        if exhausted(smsc.resend, segment.tries - 1, self._wall() - segment.created) or (
-            times >= 0 and segment.tries > max(1, times)
-        ):
+        if exhausted(smsc.resend, segment.tries, self._wall() - segment.created):
             self.reject(segment, "Retries Exceeded", event.meta)
             return
         self.retried += 1

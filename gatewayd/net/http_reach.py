@@ -93,7 +93,9 @@ class _CheckedReactor:
         self.nameResolver = _Resolver(reactor, way)
 
     def installNameResolver(self, resolver: IHostnameResolver) -> IHostnameResolver:
-        raise NotImplementedError("the resolver is ours")
+        """The reactor's own; ours asks it."""
+        before: IHostnameResolver = self._reactor.installNameResolver(resolver)
+        return before
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reactor, name)
