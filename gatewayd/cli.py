@@ -19,7 +19,7 @@ examples:
   gatewayd demo                         all of it on this machine, with a simulated SMSC
 """
 LOOKS = ("status", "queue", "message", "dead", "held")
-ORDERS = (*LOOKS, "replay", "release", "fail", "suspend", "resume", "retry")
+ORDERS = (*LOOKS, "replay", "release", "fail", "suspend", "resume", "retry", "reload")
 ABOUT_ONE = {"replay": "dead", "release": "held", "fail": "held"}  # and what names it
 Call = Callable[[argparse.Namespace], int]
 
@@ -327,6 +327,7 @@ def _add_ctl(commands: Any) -> None:
   suspend      takes no messages from either side, and sends none, until resume
   resume       goes on after suspend
   retry        connects and calls now what waits for its next attempt
+  reload       reads the configuration again, as SIGHUP does, and changes what differs
 
 Address and password of the admin listener come from the configuration that the gateway runs on;
 the password also from --password-file or the variable GATEWAYD_PASSWORD."""

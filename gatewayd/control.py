@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import platform
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote_plus
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
-from gatewayd import __version__
 from gatewayd.access import together
 from gatewayd.flow.dlr import decode_report
 from gatewayd.flow.keys import stamp_of
 from gatewayd.flow.mo import decode as decode_mo
 from gatewayd.flow.mt import decode
 from gatewayd.flow.pump import MtLane
-from gatewayd.metrics import Scrape
 from gatewayd.model import Acceptance, Mo, Order, Report, Segment, Verdict
+from gatewayd.monitor import binds_of
 from gatewayd.net.bind import BindService
-from gatewayd.net.vpn import Down, Tunnel, Up
+from gatewayd.outcome import REFUSED, Outcome
 from gatewayd.sms.alphabets import decode_gsm
 from gatewayd.store.contract import Queue, State, Work
-from gatewayd.web.status import (
-    BindEntry,
-    LoadMeter,
-    PathEntry,
-    SmscEntry,
-    Snapshot,
-    StoredMessage,
-    Traffic,
-)
+from gatewayd.web.status import Snapshot, StoredMessage
 
 if TYPE_CHECKING:
     from gatewayd.app import Gateway
@@ -43,30 +32,6 @@ log = Logger()
 RESTART_PAUSE = 5.0  # seconds in which callers can see that we are going down
 SHOWN = 1000  # rows of each queue on a store-status page
 WAITING = (State.WAITING, State.CLAIMED)
-STATES = ("online", "connecting", "re-connecting", "disconnected", "dead")
-
-
-class Meters:
-    """The four counters of one SMSC, or of the whole gateway, with their rates."""
-
-    __slots__ = ("_then", "received_dlr", "received_sms", "sent_dlr", "sent_sms")
-
-    def __init__(self, now: float) -> None:
-        self.received_sms = LoadMeter(now)
-        self.received_dlr = LoadMeter(now)
-        self.sent_sms = LoadMeter(now)
-        self.sent_dlr = LoadMeter(now)
-
-    def update(self, now: float, sms_in: int, dlr_in: int, sms_out: int, dlr_out: int) -> None:
-        """Feed the totals counted so far."""
-        for meter, total in (
-            (self.received_sms, sms_in),
-            (self.received_dlr, dlr_in),
-            (self.sent_sms, sms_out),
-            (self.sent_dlr, dlr_out),
-        ):
-            if total > meter.total:
-                meter.add(now, total - meter.total)
 
 
 class Control:
@@ -74,14 +39,16 @@ class Control:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        now = gateway.reactor.seconds()
-        self._meters = {bind: Meters(now) for bind in gateway.binds}
-        self._all = Meters(now)
         self.state = "running"
         self._held: list[tuple[Order, Callable[[Acceptance], None]]] = []
         self.set_level: Callable[[str], None] = lambda level: None
         # the admin ids in the configuration file as it is now
         self.admin_ids: Callable[[], frozenset[str]] = frozenset
+        # reads the file again; fires with what came of it
+        self.reload: Callable[[], Deferred[Outcome]] = _nobody_reads
+
+    def snapshot(self) -> Snapshot:
+        return self._gateway.monitor.snapshot(self.state)
 
     # -- sendsms ---------------------------------------------------------------------------------
 
@@ -130,13 +97,13 @@ class Control:
         self._gateway.on_end("stop")
 
     def restart(self, graceful: bool) -> None:
-        """Begin anew with the file as it is then; `graceful`: only if the file has changed.
+        """Begin anew with the file as it is then; `graceful`: only what has changed in it.
 
         Else the binds go first, and for a while callers are told what is going on.
         """
         gateway = self._gateway
         if graceful:
-            gateway.on_end("reload")
+            self.reload()
             return
         self.state = "going down"
         for lane in gateway.lanes.values():
@@ -165,7 +132,7 @@ class Control:
         ]
 
     def _binds(self, lane: MtLane) -> list[BindService]:
-        return [bind for bind in self._gateway.binds if bind.smsc is lane.config]
+        return binds_of(self._gateway, lane)
 
     def stop_smsc(self, smsc: str) -> bool:
         lanes = [lane for lane in self._named(smsc) if not lane.stopped]
@@ -197,7 +164,7 @@ class Control:
                 bind.revive()
             lane.pump()
         if not lanes and not self._named(smsc) and smsc in self.admin_ids():
-            self._gateway.on_end("reload")
+            self.reload()
             return True
         return bool(lanes)
 
@@ -298,222 +265,10 @@ class Control:
             text=quote_plus(report.text),
         )
 
-    # -- what can be seen ------------------------------------------------------------------------
-
-    def tick(self, now: float) -> None:
-        """Feed the load meters; once a second is often enough for rates of a minute."""
-        gateway = self._gateway
-        for bind, meters in self._meters.items():
-            state = gateway.port_of(bind)
-            receipts = state.receipts + state.reports
-            meters.update(now, state.received, receipts, state.accepted, 0)
-        self._all.update(
-            now,
-            gateway.mo.received,
-            gateway.dlr.receipts,
-            gateway.mt.sent,
-            gateway.dlr.made,
-        )
-
-    def snapshot(self) -> Snapshot:
-        gateway = self._gateway
-        now = gateway.reactor.seconds()
-        self.tick(now)
-        total = self._all
-        config = gateway.config
-        queued = gateway.backlog.waiting
-        return Snapshot(
-            state=self.state,
-            uptime=now - gateway.began,
-            received=_traffic(total.received_sms, now),
-            received_queued=len(gateway.calls) + gateway.calls.set_aside,
-            sent=_traffic(total.sent_sms, now),
-            sent_queued=queued,
-            store_size=self._stored_count() if config.store.kannel_storesize else -1,
-            dlr_received=_traffic(total.received_dlr, now),
-            dlr_sent=_traffic(total.sent_dlr, now),
-            dlr_queued=gateway.dlr.pending,
-            smscs=tuple(
-                self._smsc_entry(lane, bind, now)
-                for lane in gateway.lanes.values()
-                if not lane.removed
-                for bind in self._binds(lane)
-            ),
-            binds=tuple(
-                BindEntry(bind.name, bind.bound, "" if bind.bound else bind.reason)
-                for bind in gateway.binds
-            ),
-            paths=tuple(map(_path_entry, gateway.vpn.tunnels.values())),
-            problem="the store fails" if gateway.journal.failing else "",
-        )
-
-    def _stored_count(self) -> int:
-        """Messages that have not reached an SMSC or a platform."""
-        gateway = self._gateway
-        in_flight = sum(bind.in_flight for bind in gateway.binds)
-        return gateway.backlog.waiting + in_flight + len(gateway.calls) + len(gateway.reports)
-
-    def _smsc_entry(self, lane: MtLane, bind: BindService, now: float) -> SmscEntry:
-        """One bind as Kannel shows it; what waits is the lane's, and stands at its first bind."""
-        config = lane.config
-        meters = self._meters[bind]
-        first = bind is self._binds(lane)[0]
-        return SmscEntry(
-            name=config.status_name or config.name,
-            id=config.id,
-            admin_id=config.admin_id or config.id,
-            status=f"online {int(now - bind.since)}s" if bind.bound else bind.status,
-            received_sms=_traffic(meters.received_sms, now),
-            received_dlr=_traffic(meters.received_dlr, now),
-            sent_sms=_traffic(meters.sent_sms, now),
-            sent_dlr=_traffic(meters.sent_dlr, now),
-            failed=self._gateway.port_of(bind).refusals,
-            queued=lane.load if first else 0,
-        )
-
-    def fill(self, scrape: Scrape) -> None:
-        """Every series of gatewayd at this moment."""
-        gateway = self._gateway
-        now = gateway.reactor.seconds()
-        put = scrape.put
-        put("gatewayd_build", 1, __version__, platform.python_version())
-        put("gatewayd_start_time_seconds", gateway.started)
-        put("gatewayd_loop_lag_seconds", gateway.loop_lag)
-        put("gatewayd_timers", len(gateway.reactor.getDelayedCalls()))
-        for lane in gateway.lanes.values():
-            self._fill_lane(scrape, lane)
-        for tunnel in gateway.vpn.tunnels.values():
-            put("gatewayd_vpn_up", float(tunnel.up), tunnel.name)
-            put("gatewayd_vpn_changes", tunnel.changes, tunnel.name)
-            put("gatewayd_vpn_last_change_time_seconds", tunnel.changed_at, tunnel.name)
-        mt, mo, dlr = gateway.mt, gateway.mo, gateway.dlr
-        for result, value in (
-            ("accepted", mt.accepted),
-            ("unroutable", mt.unroutable),
-            ("overloaded", mt.overloaded),
-            ("repeated", mt.seen.repeated),
-        ):
-            put("gatewayd_messages", value, "mt", result)
-        for result, value in (
-            ("received", mo.received),
-            ("joined", mo.joined),
-            ("refused", mo.refused),
-            ("forwarded", gateway.calls.sent),
-            ("failed", gateway.calls.failed),
-        ):
-            put("gatewayd_messages", value, "mo", result)
-        for result, value in (
-            ("stored", mt.segments),
-            ("sent", mt.sent),
-            ("failed", mt.failed),
-            ("expired", mt.expired),
-            ("retried", mt.retried),
-            ("held", mt.held),
-            ("reconciled", mt.reconciled),
-        ):
-            put("gatewayd_mt_segments", value, result)
-        for queue, count in gateway.recovered.items():
-            put("gatewayd_recovered", count, queue)
-        put("gatewayd_uncertain", mt.uncertain)
-        put("gatewayd_charset_lossy", mt.lossy)
-        put("gatewayd_text_cut", mt.cut)
-        put("gatewayd_mo_repeated", 0 if mo.repeats is None else mo.repeats.count)
-        put("gatewayd_mo_unrouted", mo.unrouted)
-        put("gatewayd_concat_parts", mo.parts_waiting)
-        put("gatewayd_concat_incomplete", mo.incomplete)
-        put("gatewayd_dlr_receipts", dlr.receipts)
-        put("gatewayd_dlr_reports", dlr.made)
-        put("gatewayd_dlr_unmatched", dlr.unmatched)
-        put("gatewayd_dlr_parked", dlr.parked)
-        put("gatewayd_dlr_pending", dlr.pending)
-        self._fill_forwards(scrape)
-        if gateway.sendsms is not None:
-            users = gateway.sendsms.users
-            put("gatewayd_logins", users.failed, "failed")
-            put("gatewayd_logins", users.blocked, "blocked")
-            for name, allowance in gateway.sendsms.allowances.items():
-                put("gatewayd_user_messages", allowance.taken, name)
-                put("gatewayd_user_refused", allowance.refused, name)
-        put("gatewayd_store_commits", gateway.journal.commits)
-        put("gatewayd_store_commit_seconds", gateway.journal.commit_seconds)
-        put("gatewayd_store_bytes", gateway.store.size())
-        put("gatewayd_store_failing", float(gateway.journal.failing))
-        for name, intake in gateway.intakes.items():
-            put("gatewayd_http_connections", intake.connections, name)
-            codes: Counter[int] = Counter()
-            for (_, code), count in intake.answered.items():
-                codes[code] += count
-            for code, count in sorted(codes.items()):
-                put("gatewayd_http_requests", count, name, str(code))
-        self.tick(now)
-
-    def _fill_lane(self, scrape: Scrape, lane: MtLane) -> None:
-        put = scrape.put
-        smsc = lane.config.name
-        binds = self._binds(lane)
-        put("gatewayd_smsc_up", float(any(bind.bound for bind in binds)), smsc)
-        put("gatewayd_queue_messages", lane.load, "mt", smsc)
-        ports = lane.ports
-        for result, value in (
-            ("submitted", lane.submitted),
-            ("accepted", sum(port.accepted for port in ports)),
-            ("refused", sum(port.refusals for port in ports)),
-            ("received", sum(port.received for port in ports)),
-            ("receipts", sum(port.receipts for port in ports)),
-        ):
-            put("gatewayd_segments", value, smsc, result)
-        put("gatewayd_throttled", lane.throttles, smsc)
-        scrape.put_histogram("gatewayd_submit_latency_seconds", lane.latency, smsc)
-        for bind in binds:
-            name = bind.name
-            put("gatewayd_bind_up", float(bind.bound), smsc, name)
-            for state in STATES:
-                put("gatewayd_bind_state", float(bind.status == state), smsc, name, state)
-            put("gatewayd_bind_connects", bind.connects, smsc, name)
-            put("gatewayd_bind_losses", bind.losses, smsc, name)
-            put("gatewayd_window_in_flight", bind.in_flight, smsc, name)
-            put("gatewayd_window_size", bind.config.window or lane.config.window, smsc, name)
-            put("gatewayd_enquire_link_rtt_seconds", bind.round_trip, smsc, name)
-            for what, count in bind.notes.items():
-                put("gatewayd_bind_notes", count, smsc, name, what)
-
-    def _fill_forwards(self, scrape: Scrape) -> None:
-        put = scrape.put
-        gateway = self._gateway
-        for kind, boxes in (("mo", gateway.calls), ("dlr", gateway.reports)):
-            put("gatewayd_forward_attempts", boxes.attempts, kind)
-            put("gatewayd_forward_results", boxes.sent, kind, "done")
-            put("gatewayd_forward_results", boxes.failed, kind, "failed")
-        put("gatewayd_forward_results", gateway.reports.dropped, "dlr", "dropped")
-        for name, box in gateway.calls.boxes.items():
-            put("gatewayd_queue_messages", len(box), "mo", name)
-            put("gatewayd_forward_failing", box.failures, name)
-        channels = {channel.name for channel in gateway.config.channels}
-        others = 0
-        for name, reports in gateway.reports.boxes.items():
-            if name in channels:
-                put("gatewayd_queue_messages", len(reports), "dlr", name)
-            else:  # a host from a dlr-url: no label from traffic
-                others += len(reports)
-        put("gatewayd_queue_messages", others, "dlr", "other")
-
-
-def _path_entry(tunnel: Tunnel) -> PathEntry:
-    path = tunnel.path
-    return PathEntry(
-        tunnel.name,
-        tunnel.device,
-        isinstance(path, Up),
-        address=path.address if isinstance(path, Up) else "",
-        reason=path.reason if isinstance(path, Down) else "",
-        since=tunnel.changed_at,
-        changes=tunnel.changes,
-    )
-
-
-def _traffic(meter: LoadMeter, now: float) -> Traffic:
-    return Traffic(meter.total, meter.loads(now))
-
 
 def _moment(when: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(when))
+
+
+def _nobody_reads() -> Deferred[Outcome]:
+    return succeed(Outcome(REFUSED, "this gateway was not started from a file"))

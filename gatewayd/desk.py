@@ -12,8 +12,8 @@ from twisted.internet.defer import Deferred
 
 from gatewayd.errors import StoreError
 from gatewayd.flow.keys import stamp_of
-from gatewayd.flow.services import Services
 from gatewayd.model import Mo, Part, Report, Segment, shown_id
+from gatewayd.outcome import Outcome
 from gatewayd.store.contract import Change, Item, Queue, State, Work
 from gatewayd.web.ctl import BadRequest, Result
 
@@ -47,7 +47,6 @@ class Desk:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._services = Services(gateway.config.channels)
         self._replaying = False  # two at once would bring the same letter back twice
 
     # ---- look-ups
@@ -84,6 +83,11 @@ class Desk:
                 for smsc in snapshot.smscs
             ],
             "binds": [asdict(bind) for bind in snapshot.binds],
+            "reload": {
+                "result": snapshot.reload.result,
+                "text": snapshot.reload.text,
+                "time": _time(snapshot.reload.time),
+            },
             "paths": [asdict(path) for path in snapshot.paths],
         }
 
@@ -331,7 +335,7 @@ class Desk:
     def _revived(self, item: Item) -> Any:
         gateway = self._gateway
         if item.lane.startswith("mo/"):
-            return gateway.calls.revived(item, self._services.choose)
+            return gateway.calls.revived(item, gateway.services.choose)
         return gateway.reports.revived(item)
 
     def suspend(self) -> Result:
@@ -347,6 +351,12 @@ class Desk:
         if not already:
             control.resume()
         return {"state": control.state, "changed": not already}
+
+    def reload(self) -> Deferred[Result]:
+        def told(outcome: Outcome) -> Result:
+            return {"result": outcome.result, "text": outcome.text}
+
+        return self._gateway.control.reload().addCallback(told)
 
     def retry(self) -> Result:
         """Connect now what waits for its next attempt, call now what waits for a platform.

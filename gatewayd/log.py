@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import IO, Any
 
@@ -110,30 +111,70 @@ def _message_of(failure: Any) -> str:
     return _QUOTED.sub("'...'", message)[:500]
 
 
-def begin(level: str, form: str, file: str = "", numbers: str = "masked") -> Threshold:
-    """Send the log where the configuration says; the threshold that comes back can be moved.
+@implementer(ILogObserver)
+class Output:
+    """Where the log goes, from which level on, and how it is written; all may change as we run.
 
-    `numbers` is "masked" or "full": how a `Number` prints.
+    `file` "" is standard error; `numbers` is "masked" or "full": how a `Number` prints. Raises
+    OSError when the file cannot be opened.
     """
-    Number.full = numbers == "full"
-    threshold = Threshold(level)
-    out: IO[str] = sys.stderr
-    if file:
-        out = open(file, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115 - kept open
-    as_json = form == "json"
 
-    @implementer(ILogObserver)
-    def observe(event: Mapping[str, Any]) -> None:
+    def __init__(self, level: str, form: str, file: str = "", numbers: str = "masked") -> None:
+        self.threshold = Threshold(level)
+        self._level = level
+        self._file = file
+        self._out: IO[str] = _opened(file)
+        self._write(form, numbers)
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
         try:
-            out.write(line_of(event, as_json=as_json) + "\n")
-            out.flush()
+            self._out.write(line_of(event, as_json=self._as_json) + "\n")
+            self._out.flush()
         except (OSError, ValueError):  # the other end of the pipe went: nobody left to tell
             return
 
-    observer = FilteringLogObserver(observe, (threshold,))
+    def _write(self, form: str, numbers: str) -> None:
+        self._as_json = form == "json"
+        Number.full = numbers == "full"
+
+    def change(self, level: str, form: str, file: str, numbers: str) -> None:
+        """Go by this from now on; when the file cannot be opened nothing has changed.
+
+        A level that was set by hand stays, unless the configuration names another than before.
+        """
+        if file != self._file:
+            self._move(_opened(file), file)
+        if level != self._level:
+            self._level = level
+            self.threshold.set(level)
+        self._write(form, numbers)
+
+    def reopen(self) -> None:
+        """Begin the file anew where it has been moved away; when that fails the old one stays."""
+        if self._file:
+            with suppress(OSError):
+                self._move(_opened(self._file), self._file)
+
+    def _move(self, out: IO[str], file: str) -> None:
+        before, self._out = self._out, out
+        if self._file:
+            before.close()
+        self._file = file
+
+
+def _opened(file: str) -> IO[str]:
+    if not file:
+        return sys.stderr
+    return open(file, "a", encoding="utf-8", errors="backslashreplace")
+
+
+def begin(level: str, form: str, file: str = "", numbers: str = "masked") -> Output:
+    """Send the log where the configuration says; what comes back can change that."""
+    output = Output(level, form, file, numbers)
+    observer = FilteringLogObserver(output, (output.threshold,))
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False, discardBuffer=True)
-    return threshold
+    return output
 
 
-__all__ = ["KANNEL_LEVELS", "Number", "Threshold", "begin", "line_of", "masked"]
+__all__ = ["KANNEL_LEVELS", "Number", "Output", "Threshold", "begin", "line_of", "masked"]
 __all__ += ["globalLogPublisher"]

@@ -114,6 +114,18 @@ SERIES: dict[str, Series] = {
     "gatewayd_store_commit_seconds": Series("gauge", "Duration of the last commit"),
     "gatewayd_store_bytes": Series("gauge", "Size of the store on disk"),
     "gatewayd_store_failing": Series("gauge", "1 while the store takes nothing"),
+    "gatewayd_config_reloads": Series(
+        "counter",
+        "Times the configuration was read again, and what came of it: applied, unchanged, refused"
+        " (nothing is changed), partly",
+        ("result",),
+    ),
+    "gatewayd_config_last_reload_successful": Series(
+        "gauge", "1 unless the configuration that was read last was refused, or taken in part only"
+    ),
+    "gatewayd_config_last_reload_time_seconds": Series(
+        "gauge", "When the configuration was last read"
+    ),
     "gatewayd_loop_lag_seconds": Series("gauge", "How late the reactor's last timer was"),
     "gatewayd_timers": Series("gauge", "Timers of the reactor that are set"),
     "gatewayd_start_time_seconds": Series("gauge", "When the gateway started"),

@@ -242,8 +242,8 @@ def test_listeners_open_last_and_close_first(start: Start) -> None:
     life = start(http=http)
     assert [port for port, _, _, _ in life.reactor.tcpServers] == [13000, 13013]
     assert len(life.reactor.tcpClients) == 1
-    assert life.gateway.address_of("sendsms").endswith(":13013")
-    assert life.gateway.address_of("nothing") == "off"
+    assert life.gateway.doors.address_of("sendsms").endswith(":13013")
+    assert life.gateway.doors.address_of("nothing") == "off"
     closed: list[str] = []
     for name, port in life.gateway.listeners:
         port.stopListening = lambda name=name: closed.append(name)  # type: ignore[method-assign,misc]

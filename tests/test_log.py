@@ -156,10 +156,10 @@ def test_begin_writes_to_standard_error_at_once(
 ) -> None:
     out = io.StringIO()
     monkeypatch.setattr(sys, "stderr", out)
-    threshold = log.begin("info", "text")
+    output = log.begin("info", "text")
     beginner.observers[0](event("one"))
     beginner.observers[0](event("two", LogLevel.debug))
-    threshold.set("debug")
+    output.threshold.set("debug")
     beginner.observers[0](event("three", LogLevel.debug))
     assert [line[-5:].strip() for line in out.getvalue().splitlines()] == ["one", "three"]
 
@@ -186,3 +186,39 @@ def test_a_closed_pipe_does_not_end_the_daemon(
     log.begin("info", "text")
     out.close()
     beginner.observers[0](event("nobody hears"))
+
+
+def test_the_log_moves_and_changes_its_form_while_we_run(
+    beginner: Beginner, tmp_path: Path
+) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    output = log.begin("info", "text", str(one))
+    tell = beginner.observers[0]
+    tell(event("first"))
+    with pytest.raises(OSError, match="nowhere"):
+        output.change("debug", "json", str(tmp_path / "nowhere" / "log"), "masked")
+    tell(event("hidden", LogLevel.debug))
+    output.change("debug", "json", str(two), "masked")
+    tell(event("second", LogLevel.debug))
+    assert [line[-5:] for line in one.read_text().splitlines()] == ["first"]
+    assert json.loads(two.read_text())["text"] == "second"
+
+
+def test_a_level_set_by_hand_outlives_a_reload_that_names_no_other(beginner: Beginner) -> None:
+    output = log.begin("info", "text")
+    output.threshold.set("debug")
+    output.change("info", "text", "", "masked")
+    assert output.threshold.level is LogLevel.debug
+    output.change("error", "text", "", "masked")
+    assert output.threshold.level is LogLevel.error
+
+
+def test_a_log_that_logrotate_moved_away_is_begun_anew(beginner: Beginner, tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    output = log.begin("info", "text", str(file))
+    beginner.observers[0](event("before"))
+    file.rename(tmp_path / "log.1")
+    output.reopen()
+    beginner.observers[0](event("after"))
+    assert "before" in (tmp_path / "log.1").read_text()
+    assert [line[-5:] for line in file.read_text().splitlines()] == ["after"]

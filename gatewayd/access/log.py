@@ -123,6 +123,12 @@ class AccessLog:
             Lines(config.request_log, clock, self._now, True) if (config.request_log) else None
         )
 
+    def inherit(self, before: AccessLog) -> None:
+        """Take the place of `before`: what it is still told goes to the files of this one."""
+        self._wholes = before._wholes
+        before.close()
+        before.messages, before.requests = self.messages, self.requests
+
     def reopen(self) -> None:
         """Begin the files anew where they have been moved away."""
         for lines in (self.messages, self.requests):

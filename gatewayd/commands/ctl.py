@@ -80,7 +80,8 @@ def ctl(
         print(json.dumps(result, ensure_ascii=False))
     else:
         _SHOWN[what](result)
-    return 1 if result.get("stuck") else 0
+    failed = what == "reload" and result["result"] not in ("applied", "unchanged")
+    return 1 if result.get("stuck") or failed else 0
 
 
 def _do(admin: Admin, what: str, uuid: str, *, everything: bool) -> dict[str, Any]:
@@ -158,6 +159,8 @@ def _show_status(told: Mapping[str, Any]) -> None:
     print(f"{sms['sent']} sent ({sms['sent_queued']} queued)")
     print(f"receipts: {dlr['received']} received; reports: {dlr['sent']} made, ", end="")
     print(f"{dlr['queued']} messages wait for receipts")
+    if reload := told.get("reload"):
+        print(f"configuration: {reload['result']} {reload['time']}: {reload['text']}")
     print()
     rows = [
         (s["id"], s["status"], s["received"], s["sent"], s["failed"], s["queued"])
@@ -265,6 +268,10 @@ def _show_retry(told: Mapping[str, Any]) -> None:
     print(f"binds that connect now: {binds}; calls to platforms brought forward: {told['calls']}")
 
 
+def _show_reload(told: Mapping[str, Any]) -> None:
+    print(f"{told['result']}: {told['text']}")
+
+
 _SHOWN: dict[str, Callable[[Mapping[str, Any]], None]] = {
     "status": _show_status,
     "queue": _show_queue,
@@ -277,4 +284,5 @@ _SHOWN: dict[str, Callable[[Mapping[str, Any]], None]] = {
     "suspend": _show_state,
     "resume": _show_state,
     "retry": _show_retry,
+    "reload": _show_reload,
 }

@@ -15,6 +15,8 @@ from twisted.logger import Logger
 from gatewayd import log
 from gatewayd.app import Gateway
 from gatewayd.commands import configuration
+from gatewayd.commands.reloads import Reloads
+from gatewayd.config import Config, LoggingConfig
 from gatewayd.errors import ConfigError, GatewayError
 
 SWITCH_INTERVAL = 0.0005  # seconds; the store's thread must not wait long for the interpreter
@@ -33,7 +35,8 @@ class Daemon:
         self._path = path
         self._reactor = reactor
         self._gateway: Gateway | None = None
-        self._threshold: log.Threshold | None = None
+        self._output: log.Output | None = None
+        self.reloads = Reloads(path, lambda: self._gateway)
         self.status = 0
 
     def run(self) -> int:
@@ -44,7 +47,7 @@ class Daemon:
             configuration.complain(error)
             return 2
         logging = config.logging
-        self._threshold = log.begin(logging.level, logging.format, logging.file, logging.numbers)
+        self._output = log.begin(logging.level, logging.format, logging.file, logging.numbers)
         for warning in config.warnings:
             self.log.warn("{warning}", warning=warning)
         try:
@@ -61,15 +64,22 @@ class Daemon:
         reactor.addSystemEventTrigger("before", "shutdown", self._stop)
         if hasattr(signal, "SIGHUP"):
             reactor.callWhenRunning(
-                signal.signal, signal.SIGHUP, lambda *_: reactor.callFromThread(self._reload)
+                signal.signal, signal.SIGHUP, lambda *_: reactor.callFromThread(self.reloads.ask)
             )
         reactor.run()
         return self.status
 
-    def _start(self, config: Any) -> None:
-        gateway = Gateway(config, self._reactor, environ=os.environ, on_end=self._end)
-        if self._threshold is not None:
-            gateway.control.set_level = self._threshold.set
+    def _start(self, config: Config) -> None:
+        gateway = Gateway(
+            config,
+            self._reactor,
+            environ=os.environ,
+            on_end=self._end,
+            apply_logging=self._log_as,
+        )
+        if self._output is not None:
+            gateway.control.set_level = self._output.threshold.set
+        gateway.control.reload = self.reloads.ask
         gateway.control.admin_ids = self._admin_ids
         try:
             gateway.startService()
@@ -77,6 +87,12 @@ class Daemon:
             gateway.store.close()
             raise
         self._gateway = gateway
+
+    def _log_as(self, logging: LoggingConfig) -> None:
+        """Raises OSError when the log cannot go where it shall."""
+        if self._output is not None:
+            self._output.change(logging.level, logging.format, logging.file, logging.numbers)
+            self._output.reopen()
 
     def _admin_ids(self) -> frozenset[str]:
         """Which SMSCs the file names now."""
@@ -94,10 +110,10 @@ class Daemon:
         if how == "stop":
             self._reactor.callLater(0, self._reactor.stop)
         else:
-            self._reactor.callLater(0, self._reload, how == "restart")
+            self._reactor.callLater(0, self._restart)
 
-    def _reload(self, always: bool = False) -> None:
-        """SIGHUP: read the file again; a broken one changes nothing."""
+    def _restart(self) -> None:
+        """Begin anew within the process, with the file as it is; a broken one changes nothing."""
         try:
             config = configuration.read(self._path)
         except ConfigError as error:
@@ -106,16 +122,14 @@ class Daemon:
             self.log.error("The configuration is wrong; the old one stays")
             return
         gateway = self._gateway
-        if gateway is None or (config == gateway.config and not always):
-            self.log.info("The configuration has not changed")
-            if gateway is not None:
-                gateway.reopen_logs()
+        if gateway is None:
             return
         self.log.info("Restarting with the configuration as it is now")
         self._gateway = None
 
         def stopped(_: object) -> None:
             try:
+                self._log_as(config.logging)
                 self._start(config)
             except (GatewayError, CannotListenError, OSError) as error:
                 self.log.error("{reason}", reason=str(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -44,7 +45,6 @@ class MoBoxes:
         send: Callable[[HttpCall, Done], None],
         claim: Callable[[str, int, tuple[int, int]], None],
     ) -> None:
-        self._http = config.http
         self._keys = keys
         self._journal = journal
         self._mt = mt
@@ -53,37 +53,69 @@ class MoBoxes:
         self._chance = chance
         self._send = send
         self._tries: dict[int, int] = {}
-        self._channels = {channel.name: channel for channel in config.channels}
+        self._channels: dict[str, ChannelConfig] = {}
+        self._known: dict[str, ChannelConfig] = {}  # those that are gone as well
         self._formats: dict[str, PlatformFormat] = {}
-        self._cap = config.store.memory_items
         self._claim = claim
         self._budget = budget
         self.boxes: dict[str, Outbox[Mo]] = {}
+        self.configure(config)
         self.access: AccessLog | None = None
         # runs a channel's command; None: never
         self.execute: Callable[[str, float, Done], None] | None = None
         self.sent = self.failed = self.attempts = self.replies = 0
         self.set_aside = 0  # MO that no channel takes, since the start
 
+    def configure(self, config: Config) -> None:
+        """Go by `config` from now on. What waits for a channel that is gone stays, uncalled."""
+        self._http = config.http
+        self._cap = config.store.memory_items
+        before, self._channels = self._channels, {one.name: one for one in config.channels}
+        self._known |= self._channels
+        for name, box in self.boxes.items():
+            box.lane.cap = self._cap
+            channel = self._channels.get(name)
+            if channel is None:
+                box.stop()
+                continue
+            if channel != before.get(name):
+                box.configure(spacing=0.0, **self._rules(channel))
+            box.go_on()
+
+    def waiting_for_nobody(self) -> dict[str, int]:
+        """How many MO wait for each channel that is not configured any more."""
+        return {
+            name: len(box)
+            for name, box in self.boxes.items()
+            if name not in self._channels and len(box)
+        }
+
+    def _rules(self, channel: ChannelConfig) -> Any:
+        limited = channel.retry.times >= 0
+        return {
+            "parallel": channel.parallel,
+            "chain": (lambda mo: mo.source) if channel.ordered else None,
+            "probing": None if limited else Backoff(channel.retry, self._chance),
+        }
+
     def __len__(self) -> int:
         return sum(map(len, self.boxes.values()))
 
     def box(self, name: str) -> Outbox[Mo] | None:
-        """The outbox of a channel; None when there is no such channel (any more)."""
+        """The outbox of a channel; None when there was no such channel since the start."""
         box = self.boxes.get(name)
-        channel = self._channels.get(name)
+        channel = self._known.get(name)
         if box is None and channel is not None:
-            limited = channel.retry.times >= 0
             box = self.boxes[name] = Outbox(
                 Lane(name, decode, self._claim, self._cap),
                 call=self._call,
                 settle=self._settle,
                 clock=self._clock,
                 budget=self._budget,
-                parallel=channel.parallel,
-                chain=(lambda mo: mo.source) if channel.ordered else None,
-                probing=None if limited else Backoff(channel.retry, self._chance),
+                **self._rules(channel),
             )
+            if name not in self._channels:
+                box.stop()
         return box
 
     def recovered(
@@ -141,7 +173,7 @@ class MoBoxes:
 
     def _call(self, mo: Mo, done: Done) -> None:
         self.attempts += 1
-        channel = self._channels[mo.channel]
+        channel = self._known[mo.channel]
         if channel.exec and self.execute is not None:
             command = command_of(mo, channel, self._uuid(mo))
             self.execute(command, channel.timeout, partial(_executed, done))
@@ -153,7 +185,7 @@ class MoBoxes:
         self._send(signed(call, channel, self._wall()), done)
 
     def _settle(self, mo: Mo, answer: HttpAnswer) -> float | None:
-        channel = self._channels[mo.channel]
+        channel = self._known[mo.channel]
         local = answer is LOCAL
         outcome = Outcome.DONE if local else self._format(channel).mo_verdict(answer)
         if outcome is Outcome.DONE:

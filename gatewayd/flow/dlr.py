@@ -15,6 +15,7 @@ from typing import Protocol
 from msgspec import json
 
 from gatewayd.config import Config
+from gatewayd.flow.fold import Fold
 from gatewayd.flow.keys import Keys
 from gatewayd.model import Parked, Receipt, Report, Segment
 from gatewayd.store.contract import AS_IT_IS, Change, Item, Queue, State, Work
@@ -47,21 +48,6 @@ class Reports(Protocol):
         """The lane the report waits in."""
 
 
-class Fold:
-    """What is known of a message of several segments."""
-
-    __slots__ = ("accepted", "buffered", "closed", "delivered", "first_id", "open", "total")
-
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self.accepted: set[int] = set()
-        self.delivered: set[int] = set()
-        self.buffered = False
-        self.closed = False  # it failed, and that was told
-        self.first_id = ""
-        self.open: dict[int, Segment] = {}  # segments without a final word, by index
-
-
 class DlrFlow:
     """Turns answers and receipts into reports.
 
@@ -81,14 +67,12 @@ class DlrFlow:
     ) -> None:
         self._keys = keys
         self._journal = journal
-        self._reports = reports
+        self.reports = reports
         self._wall = wall
         self._look_up = look_up
         self._siblings = siblings
-        self._ids = {smsc.name: smsc.id for smsc in config.smscs}
-        self._first_only = {smsc.name for smsc in config.smscs if smsc.smpp.receipts_for == "first"}
-        self._hold = config.limits.parked_receipt
-        self._parked_limit = 1000 * max(1, sum(len(smsc.binds) for smsc in config.smscs))
+        self._ids: dict[str, str] = {}
+        self.configure(config)
         # Ordered: in a plain dict the oldest is found only past every gap that deleting left.
         self._pending: OrderedDict[str, Segment] = OrderedDict()
         self._finished: OrderedDict[str, None] = OrderedDict()
@@ -99,6 +83,13 @@ class DlrFlow:
         self._began = keys.take()
         self.receipts = self.unmatched = self.made = 0
         self.on_unmatched: Callable[[str, Receipt], None] = _nobody
+
+    def configure(self, config: Config) -> None:
+        """Go by `config` from now on; an SMSC that is gone is still known by its id."""
+        self._ids |= {smsc.name: smsc.id for smsc in config.smscs}
+        self._first_only = {smsc.name for smsc in config.smscs if smsc.smpp.receipts_for == "first"}
+        self._hold = config.limits.parked_receipt
+        self._parked_limit = 1000 * max(1, sum(len(smsc.binds) for smsc in config.smscs))
 
     # -- what the SMSC said of a submit ----------------------------------------------------------
 
@@ -525,12 +516,12 @@ class DlrFlow:
             self._journal.add(work, then)
             return
         self.made += 1
-        lane = self._reports.lane_of(report)
+        lane = self.reports.lane_of(report)
         work.puts.append(Item(Queue.DLR, report.id, lane, encode_report(report)))
 
         def kept(ok: bool) -> None:
             if ok:
-                self._reports.push(report)
+                self.reports.push(report)
                 if then is not None:
                     then(True)
             elif then is not None:

@@ -10,7 +10,8 @@ from gatewayd.access import AccessLog
 from gatewayd.flow.dlr import DlrFlow
 from gatewayd.flow.mo import MoFlow
 from gatewayd.flow.mt import MtFlow
-from gatewayd.flow.pump import MtLane, PortState
+from gatewayd.flow.port import PortState
+from gatewayd.flow.pump import MtLane
 from gatewayd.flow.repeats import Line
 from gatewayd.model import Outcome, Segment
 from gatewayd.smsc.contract import (

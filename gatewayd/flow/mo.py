@@ -49,16 +49,26 @@ class MoFlow:
     ) -> None:
         self._keys = keys
         self._journal = journal
-        self._services = services
         self._wall = wall
-        self._push = push
-        self._unserved = unserved
+        self.push = push
+        self.unserved = unserved
         self._waiting = waiting
-        self._ids = {config_.name: config_.id for config_ in config.smscs}
-        self._unify = {
-            config_.name: unified_prefix(rules) if rules else None
-            for config_ in config.smscs
-            for rules in (config_.unified_prefix or config.unified_prefix,)
+        self._ids: dict[str, str] = {}
+        self._unify: dict[str, Callable[[str], str] | None] = {}
+        self.repeats: Repeats | None = None
+        self.configure(config, services)
+        self._sets: dict[str, dict[int, Part]] = {}
+        self._parts = 0
+        self.received = self.joined = self.unrouted = self.incomplete = self.refused = 0
+
+    def configure(self, config: Config, services: Services) -> None:
+        """Go by `config` from now on; what is under way may still name an SMSC that is gone."""
+        self._services = services
+        self._ids |= {smsc.name: smsc.id for smsc in config.smscs}
+        self._unify |= {
+            smsc.name: unified_prefix(rules) if rules else None
+            for smsc in config.smscs
+            for rules in (smsc.unified_prefix or config.unified_prefix,)
         }
         self._guarded = config.senders != NumberRules()
         self._senders = Numbers(config.senders)
@@ -67,11 +77,12 @@ class MoFlow:
         self._join = limits.join_parts
         self._timeout = limits.part_timeout
         self._parts_limit = limits.parts_waiting
-        window = limits.dedupe_window
-        self.repeats = Repeats(window, wall) if window > 0 else None
-        self._sets: dict[str, dict[int, Part]] = {}
-        self._parts = 0
-        self.received = self.joined = self.unrouted = self.incomplete = self.refused = 0
+        if limits.dedupe_window <= 0:
+            self.repeats = None
+        elif self.repeats is None:
+            self.repeats = Repeats(limits.dedupe_window, self._wall)
+        else:
+            self.repeats.window = limits.dedupe_window
 
     def received_from(
         self, name: str, inbound: Inbound, answer: Answer, line: Line | None = None
@@ -209,13 +220,13 @@ class MoFlow:
             channel = self._services.choose(mo) if mo.source else None
             if channel is None:
                 self.unrouted += 1
-                kept_instead, then = self._unserved(mo)
+                kept_instead, then = self.unserved(mo)
                 work.add(kept_instead)
                 after.append(then)
                 continue
             mo.channel = channel.name
             work.puts.append(Item(Queue.MO, mo.id, channel.name, encode(mo)))
-            after.append(partial(self._push, mo))
+            after.append(partial(self.push, mo))
 
         def kept(ok: bool) -> None:
             if answer is not None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
 
 from msgspec import json
 
-from gatewayd.config import Config, NumberRules, OnUncertain
+from gatewayd.config import Config, NumberRules, OnUncertain, SmscConfig
+from gatewayd.flow.composed import Composed, LanePort, Log
 from gatewayd.flow.dlr import DlrFlow
 from gatewayd.flow.keys import Keys
 from gatewayd.flow.limiter import exhausted, pause_after
@@ -29,50 +29,6 @@ NO_ANSWER = "No answer from the SMSC"
 SINGLE = 160  # septets of a message that needs no splitting
 DEFAULT_SHAPE = (140, False)  # octets of a segment, and whether references have 16 bits
 PAYLOAD = 8192  # octets of a text that travels whole in message_payload
-
-
-class LanePort(Protocol):
-    """The part of a lane this flow needs."""
-
-    def promise(self) -> bool:
-        """Whether a new segment may be stored as "perhaps sent": the lane has room for it."""
-
-    def unpromise(self) -> None:
-        """It was not stored, after all."""
-
-    def push(self, segment: Segment, promised: bool = False) -> None: ...
-
-    def drain(self) -> list[Segment]: ...
-
-    def put_back(self, segment: Segment) -> None: ...
-
-    def withdraw(self, key: int) -> bool: ...
-
-    def delay(self, segment: Segment, seconds: float) -> None: ...
-
-    def pump(self) -> None: ...
-
-
-class Log(Protocol):
-    """Where the flow keeps and what it counts."""
-
-    def add(self, work: Work, then: Then | None = None) -> None: ...
-
-    def after_commit(self, call: Callable[[], None]) -> None: ...
-
-
-class Composed:
-    """An order as segments: what to keep, and which lanes get them once it is kept."""
-
-    __slots__ = ("acceptance", "folds", "promised", "reports", "segments", "work")
-
-    def __init__(self, acceptance: Acceptance) -> None:
-        self.acceptance = acceptance
-        self.work = Work()
-        self.segments: list[tuple[str, Segment]] = []
-        self.promised: set[int] = set()  # keys of those stored as CLAIMED
-        self.folds: list[list[Segment]] = []  # messages of several segments that want reports
-        self.reports: list[tuple[Segment, str]] = []  # refused at once, and why
 
 
 class MtFlow:
@@ -102,9 +58,31 @@ class MtFlow:
         self._wall = wall
         self._chance = chance
         self._waiting = waiting
+        self._smscs: dict[str, SmscConfig] = {}
+        self._shapes: dict[str, tuple[int, bool]] = {}
+        self._reference = int(chance() * 65536)
+        self.quotas = Quotas(())
+        self.configure(config)
+        self.seen = Seen(keys, journal, wall)
+        dlr.failed = self.seen.failed
+        self._woken: dict[str, LanePort] = {}
+        self.accepted = self.unroutable = self.overloaded = 0  # messages
+        self.segments = 0
+        self.lossy = self.cut = 0
+        self.uncertain = self.held = self.reconciled = 0
+        self.holding: set[int] = set()  # keys of segments that this life holds
+        self.expired = self.retried = self.failed = self.sent = 0
+        self.on_failed: Callable[[Segment, str], None] = _nobody
+        # hears of segments that a restart found perhaps sent
+        self.on_uncertain: Callable[[str, Segment], None] = _nobody_either
+        # hears of the messages of several segments that go to their lanes
+        self.on_split: Callable[[Sequence[Segment]], None] | None = None
+
+    def configure(self, config: Config) -> None:
+        """Go by `config` from now on; what is under way may still name an SMSC that is gone."""
         self._limit = config.limits.queued_mt
-        self._smscs = {smsc.name: smsc for smsc in config.smscs}
-        self._shapes = {
+        self._smscs |= {smsc.name: smsc for smsc in config.smscs}
+        self._shapes |= {
             smsc.name: (
                 PAYLOAD if smsc.smpp.concatenation == "payload" else smsc.smpp.max_octets,
                 smsc.smpp.concatenation == "udh16",
@@ -120,22 +98,7 @@ class MtFlow:
         self._senders = Numbers(config.senders)
         self._receivers = Numbers(config.receivers)
         self._guarded = config.senders != NumberRules() or config.receivers != NumberRules()
-        self._reference = int(chance() * 65536)
-        self.quotas = Quotas(config.users)
-        self.seen = Seen(keys, journal, wall)
-        dlr.failed = self.seen.failed
-        self._woken: dict[str, LanePort] = {}
-        self.accepted = self.unroutable = self.overloaded = 0  # messages
-        self.segments = 0
-        self.lossy = self.cut = 0
-        self.uncertain = self.held = self.reconciled = 0
-        self.holding: set[int] = set()  # keys of segments that this life holds
-        self.expired = self.retried = self.failed = self.sent = 0
-        self.on_failed: Callable[[Segment, str], None] = _nobody
-        # hears of segments that a restart found perhaps sent
-        self.on_uncertain: Callable[[str, Segment], None] = _nobody_either
-        # hears of the messages of several segments that go to their lanes
-        self.on_split: Callable[[Sequence[Segment]], None] | None = None
+        self.quotas.configure(config.users)
 
     # -- from a caller to the lane ---------------------------------------------------------------
 

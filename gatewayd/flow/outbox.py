@@ -34,8 +34,14 @@ class Budget:
     """Calls under way at once, over all outboxes."""
 
     def __init__(self, limit: int) -> None:
-        self.left = limit
+        self._limit = self.left = limit
         self._hungry: dict[object, Callable[[], None]] = {}
+
+    def resize(self, limit: int) -> None:
+        """Another limit; what is under way above a smaller one is not disturbed."""
+        self.left += limit - self._limit
+        self._limit = limit
+        self._feed()
 
     def take(self, owner: object, wake: Callable[[], None]) -> bool:
         if self.left > 0:
@@ -46,6 +52,9 @@ class Budget:
 
     def give(self) -> None:
         self.left += 1
+        self._feed()
+
+    def _feed(self) -> None:
         while self.left > 0 and self._hungry:  # whoever is woken may have no use for it by now
             owner = next(iter(self._hungry))
             self._hungry.pop(owner)()
@@ -93,6 +102,32 @@ class Outbox(Generic[T]):
         self.active = 0
         self.failures = 0  # in a row; above 0 the platform is being probed
         self.stopped = False
+
+    def configure(
+        self,
+        *,
+        parallel: int,
+        chain: Callable[[T], Hashable] | None,
+        spacing: float,
+        probing: Backoff | None,
+    ) -> None:
+        """Go by other rules from now on; without `chain` what it held back is let go."""
+        self._parallel = parallel
+        self._spacing = spacing
+        self._probing = probing
+        if (chain is None) != (self._chain is None):
+            self._chain = chain
+        if self._chain is None:
+            held, self._chains, self._chained = self._chains, {}, 0
+            self._cooling.clear()
+            for behind in held.values():
+                for item in behind:
+                    heappush(self._waiting, (-inf, item.id, item))
+
+    def go_on(self) -> None:
+        """Begin calls again after a `stop`."""
+        self.stopped = False
+        self.pump()
 
     def __len__(self) -> int:
         """Everything not finished."""

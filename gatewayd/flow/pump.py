@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf
-from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -14,7 +12,7 @@ from gatewayd.config import BindMode, OnUncertain, SmscConfig
 from gatewayd.flow.journal import Journal
 from gatewayd.flow.lane import Lane
 from gatewayd.flow.limiter import Backoff, Limiter
-from gatewayd.flow.repeats import Line
+from gatewayd.flow.port import Port, PortState
 from gatewayd.flow.router import LaneState
 from gatewayd.metrics import Histogram
 from gatewayd.model import Segment
@@ -23,64 +21,6 @@ from gatewayd.store.contract import Change, Item, State, Work
 
 CLAIM_PAUSE = 1.0  # seconds, when segments were marked as claimed and could not be written
 MARKED = 1000  # segments of a lane marked ahead, at most
-
-
-class Port(Protocol):
-    """A bind, as a lane sees it."""
-
-    name: str
-    mode: BindMode
-
-    @property
-    def credit(self) -> int: ...
-
-    @property
-    def bound(self) -> bool: ...
-
-    @property
-    def dead(self) -> bool:
-        """Stopped, or refused for good."""
-
-    def submit(self, segment: Segment, now: float) -> Event | None: ...
-
-    def flush(self) -> None:
-        """Write what `submit` gathered, at the end of this turn."""
-
-    def wake(self) -> None:
-        """Something waits: a bind that rests for want of traffic connects again."""
-
-
-class PortState:
-    """What the lane remembers of one bind."""
-
-    __slots__ = (
-        "accepted",
-        "backoff",
-        "carry",
-        "claimed",
-        "line",
-        "paused_until",
-        "port",
-        "receipts",
-        "received",
-        "refusals",
-        "reports",
-    )
-
-    def __init__(self, port: Port, backoff: Backoff) -> None:
-        self.port = port
-        self.backoff = backoff
-        self.carry: deque[Segment] = deque()  # rest of a message whose beginning went here
-        self.claimed = 0  # segments handed to it, which it may write once that is on disk
-        self.line = Line()
-        self.paused_until = -inf
-        self.accepted = self.refusals = 0  # segments
-        self.received = self.receipts = 0
-        self.reports = 0  # reports 8 and 16, which Kannel counts as if they came from the SMSC
-
-    @property
-    def credit(self) -> int:
-        return self.port.credit - self.claimed
 
 
 class Backlog:
@@ -118,6 +58,7 @@ class MtLane:
         self._marks = config.on_uncertain is not OnUncertain.RESUBMIT
         self._marker = Marker(self, journal)
         self.ports: list[PortState] = []
+        self.gone: PortState | None = None  # counts of binds that are gone
         self.held = False  # suspended by hand
         self.stopped = config.dead_start
         self.submitted = self.throttles = 0
@@ -130,6 +71,39 @@ class MtLane:
         state = PortState(port, Backoff(self.config.throttle, self._chance))
         self.ports.append(state)
         return state
+
+    def detach(self, state: PortState) -> None:
+        """The bind is gone for good; what it counted stays counted."""
+        self.ports.remove(state)
+        self.lost(state)
+        if self.gone is None:
+            self.gone = state
+        else:
+            self.gone.count_in(state)
+
+    @property
+    def counted(self) -> list[PortState]:
+        """Whose counters make up the lane's."""
+        return self.ports if self.gone is None else [*self.ports, self.gone]
+
+    def configure(self, config: SmscConfig) -> None:
+        """Go by `config` from now on. `pump` afterwards."""
+        old, self.config = self.config, config
+        if config.rate != old.rate:
+            self._limiter = Limiter(config.rate)
+        if config.throttle != old.throttle:
+            for state in self.ports:
+                state.backoff = Backoff(config.throttle, self._chance)
+        marks = config.on_uncertain is not OnUncertain.RESUBMIT
+        if marks != self._marks:
+            self._marks = marks
+            self._marker.unmark()
+
+    def stir(self) -> None:
+        """Have what is due or on disk come to memory, though nothing is handed out."""
+        segment = self.lane.take(self._clock.seconds())
+        if segment is not None:
+            self.lane.put_back(segment, max(segment.priority, 0))
 
     @property
     def state(self) -> LaneState:
@@ -188,7 +162,7 @@ class MtLane:
         on_disk = self.lane.on_disk
         self.lane.put(segment, max(segment.priority, 0))
         if promised:
-            self._marker.kept(segment, self.lane.on_disk == on_disk)
+            self._marker.kept(segment, self.lane.on_disk == on_disk and not self._marks)
 
     def put_back(self, segment: Segment) -> None:
         """Return a segment that was taken; it keeps its place."""
@@ -446,6 +420,7 @@ class Marker:
     def unmark(self) -> None:
         keys, self.keys = self.keys, set()
         self._life += 1
+        self._spare = 0
         if keys:
             self._journal.add(Work(changes=[Change(key, State.WAITING) for key in keys]))
 

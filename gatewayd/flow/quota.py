@@ -15,9 +15,14 @@ class Quotas:
     """
 
     def __init__(self, users: Iterable[UserConfig]) -> None:
-        self._limits = {user.name or user.username: user.max_queued for user in users}
-        self._limits = {name: limit for name, limit in self._limits.items() if limit}
-        self._waiting: dict[str, set[int]] = {name: set() for name in self._limits}
+        self._waiting: dict[str, set[int]] = {}
+        self.configure(users)
+
+    def configure(self, users: Iterable[UserConfig]) -> None:
+        """Other limits. Of a user that had none before, what waits already is not known."""
+        limits = {user.name or user.username: user.max_queued for user in users}
+        self._limits = {name: limit for name, limit in limits.items() if limit}
+        self._waiting = {name: self._waiting.get(name, set()) for name in self._limits}
         self.idle = not self._limits
 
     def full(self, user: str) -> bool:

@@ -55,7 +55,7 @@ class Repeats:
     """Remembers deliveries for `window` seconds. `count`: how many were not new."""
 
     def __init__(self, window: float, wall: Callable[[], float]) -> None:
-        self._window = window
+        self.window = window
         self._wall = wall
         self._known: OrderedDict[bytes, _Delivery] = OrderedDict()
         self.count = 0
@@ -85,7 +85,7 @@ class Repeats:
         """
         now = self._wall()
         known = self._known.get(name)
-        if known is not None and now - known.came < self._window and known.doubtful:
+        if known is not None and now - known.came < self.window and known.doubtful:
             self.count += 1
             if known.told is None:
                 known.waiting.append(answer)
@@ -115,7 +115,7 @@ class Repeats:
 
     def sweep(self) -> None:
         """Forget what is old; once a second is often enough."""
-        limit = self._wall() - self._window
+        limit = self._wall() - self.window
         while self._known and next(iter(self._known.values())).came <= limit:
             self._known.popitem(last=False)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 from twisted.internet.interfaces import IReactorTime
@@ -53,6 +54,23 @@ class ReportBoxes:
         self._budget = budget
         self._send = send
         self._claim = claim
+        self._formats: dict[str, PlatformFormat] = {}
+        self._tries: dict[int, int] = {}
+        self._finals: dict[int, int] = {}  # messages with a final report on its way: how many
+        self._told: OrderedDict[int, None] = OrderedDict()
+        self._channels: dict[str, ChannelConfig] = {}
+        self._defaults = defaults
+        self.boxes: dict[str, Outbox[Report]] = {}
+        self.configure(config, defaults)
+        self.sent = self.failed = self.dropped = self.attempts = 0
+
+    def configure(self, config: Config, defaults: ChannelConfig) -> None:
+        """Go by `config` from now on, and without a channel by `defaults`.
+
+        What waits in the lane of a channel that is gone is called all the same: reports name their
+        URL themselves.
+        """
+        before, before_defaults = self._channels, self._defaults
         self._defaults = defaults
         self._cap = config.store.memory_items
         self._channels = {channel.name: channel for channel in config.channels}
@@ -61,12 +79,21 @@ class ReportBoxes:
             if channel.reports != ReportPolicy() or channel.format != "kannel":
                 url = channel.post_url or channel.get_url
                 self._by_origin.setdefault(origin_of(url), channel)
-        self._formats: dict[str, PlatformFormat] = {}
-        self._tries: dict[int, int] = {}
-        self._finals: dict[int, int] = {}  # messages with a final report on its way: how many
-        self._told: OrderedDict[int, None] = OrderedDict()
-        self.boxes: dict[str, Outbox[Report]] = {}
-        self.sent = self.failed = self.dropped = self.attempts = 0
+        for name, box in self.boxes.items():
+            box.lane.cap = self._cap
+            channel = self._channels.get(name, defaults)
+            if channel != before.get(name, before_defaults):
+                box.configure(**self._rules(channel))
+            box.pump()
+
+    def _rules(self, channel: ChannelConfig) -> Any:
+        limited = channel.retry.times >= 0
+        return {
+            "parallel": channel.parallel,
+            "chain": lambda report: report.message,
+            "spacing": channel.reports.spacing,
+            "probing": None if limited else Backoff(channel.retry, self._chance),
+        }
 
     def __len__(self) -> int:
         return sum(map(len, self.boxes.values()))
@@ -106,17 +133,13 @@ class ReportBoxes:
                 name = "other"
                 if name in self.boxes:
                     return self.boxes[name]
-            limited = channel.retry.times >= 0
             box = self.boxes[name] = Outbox(
                 Lane(name, decode_report, self._claim, self._cap),
                 call=self._call,
                 settle=self._settle,
                 clock=self._clock,
                 budget=self._budget,
-                parallel=channel.parallel,
-                chain=lambda report: report.message,
-                spacing=channel.reports.spacing,
-                probing=None if limited else Backoff(channel.retry, self._chance),
+                **self._rules(channel),
             )
         return box
 

@@ -107,10 +107,14 @@ class Router:
         load: Callable[[str], int],
         chance: Callable[[], float],
     ) -> None:
-        self._routes = [Route(config) for config in smscs]
         self._state = state
         self._load = load
         self._chance = chance
+        self.configure(smscs)
+
+    def configure(self, smscs: Sequence[SmscConfig]) -> None:
+        """Route by these from now on."""
+        self._routes = [Route(config) for config in smscs]
         self._simple = (
             len(self._routes) == 1 and self._routes[0]._any and not self._routes[0].prefers_any
         )

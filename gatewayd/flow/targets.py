@@ -51,6 +51,10 @@ class Targets:
         self, config: Config, is_ours: Callable[[str], bool] = lambda address: False
     ) -> None:
         self._is_ours = is_ours
+        self.configure(config)
+
+    def configure(self, config: Config) -> None:
+        """Decide by `config` from now on."""
         self._known: dict[str, str] = {}
         allow = config.http.dlr_url_allow
         self.anything = ANY in allow

@@ -83,9 +83,9 @@ class BindService(Service):
         self._connect = connect
         self._listener = listener
         self._clock = clock
+        self._chance = chance
         self._backoff = Backoff(smsc.reconnect, chance)
-        self._targets = [(bind.host, bind.port or smsc.port)] if bind.host else []
-        self._targets = self._targets or [(host, bind.port or smsc.port) for host in smsc.hosts]
+        self._targets = _targets(smsc, bind)
         self._target = 0
         self._link: BindProtocol | None = None
         self._attempt: Deferred[IProtocol] | None = None
@@ -177,6 +177,34 @@ class BindService(Service):
         """Drop the link, if there still is one, without ceremony."""
         if self._link is not None:
             self._link.abort()
+
+    def configure(self, smsc: SmscConfig, bind: BindConfig) -> None:
+        """Take another configuration that leaves the link as it is."""
+        if smsc.reconnect != self.smsc.reconnect:
+            self._backoff = Backoff(smsc.reconnect, self._chance)
+        self.smsc, self.config = smsc, bind
+        if self._link is not None:
+            self._link.session.resize(bind.window or smsc.window)
+
+    def rebind(self, smsc: SmscConfig, bind: BindConfig, unanswered_limit: int) -> Deferred[None]:
+        """Take another configuration and make the link anew, as it says.
+
+        The old link is drained first; fires when it is closed. Counters go on.
+        """
+        self.configure(smsc, bind)
+        self.mode, self.unanswered_limit = bind.mode, unanswered_limit
+        self._targets, self._target = _targets(smsc, bind), 0
+        self._told.clear()
+        self._refused, self._not_before, self._hasty = None, -inf, 0
+        self._backoff.reset()
+        self._gate.unlinked()
+        self._gate = Gate(bool(smsc.vpn.device) and smsc.vpn.require, self, self._clock)
+        if self._link is not None:
+            return self.disconnect()
+        self.hold()
+        if not self._resting:
+            self._try()
+        return _fired()
 
     # -- what the tunnel's path asks (net.path.Gated) --------------------------------------------
 
@@ -416,6 +444,11 @@ class BindService(Service):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _targets(smsc: SmscConfig, bind: BindConfig) -> list[tuple[str, int]]:
+    hosts = (bind.host,) if bind.host else smsc.hosts
+    return [(host, bind.port or smsc.port) for host in hosts]
 
 
 def _nobody(ticket: int, outcome: Outcome) -> None:

@@ -111,6 +111,11 @@ class HttpClient:
             targets=targets,
         )
 
+    def configure(self, *, per_origin: int, redirects: int) -> None:
+        """Other limits from now on; calls under way go on as they began."""
+        self._redirects = redirects
+        self._fast.per_origin = per_origin
+
     def send(self, call: HttpCall, done: Done) -> None:
         """Make the call. `done` is called exactly once, never before this returns.
 

@@ -162,6 +162,9 @@ class Session(Protocol):
         On a gone connection it does nothing: the SMSC will deliver again.
         """
 
+    def resize(self, window: int) -> None:
+        """Have another window from now on; what is under way above a smaller one stays so."""
+
     def stop(self, now: float) -> None:
         """Take no more submits, wait for answers that are under way, then unbind."""
 

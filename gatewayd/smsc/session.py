@@ -63,6 +63,7 @@ class EsmeSession(ABC):
         self._state = LinkState.OPEN
         timeout = inf if smpp.on_timeout == "wait" else smpp.response_timeout
         window = options.bind.window or options.smsc.window
+        self._most_window = most_window
         self._window = Window(int(min(window, most_window)), timeout)
         self._alive = KeepAlive(
             smpp.enquire_interval, smpp.enquire_timeout, smpp.enquire_misses, smpp.enquire_always
@@ -143,6 +144,9 @@ class EsmeSession(ABC):
     @property
     def unanswered(self) -> int:
         return len(self._tickets)
+
+    def resize(self, window: int) -> None:
+        self._window.size = int(min(window, self._most_window))
 
     def start(self, now: float) -> None:
         self._now = self._alive.heard = self._active = now

@@ -32,6 +32,13 @@ class Allowance:
         self._smscs = None if user.allowed_smscs is None else frozenset(user.allowed_smscs)
         self.taken = self.refused = 0
 
+    def inherit(self, before: Allowance) -> None:
+        """Go on counting where `before`, the same user's, ended."""
+        self._day, self._sent = before._day, before._sent
+        self.taken, self.refused = before.taken, before.refused
+        if self._rate == before._rate:
+            self._limiter = before._limiter
+
     def may_use(self, smsc: str | None) -> bool:
         """Whether its messages may carry this tag; None: none."""
         return self._smscs is None or (smsc is not None and smsc in self._smscs)

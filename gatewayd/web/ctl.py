@@ -61,6 +61,10 @@ class Desk(Protocol):
 
     def retry(self) -> Result: ...
 
+    def reload(self) -> Deferred[Result]:
+        """Read the configuration again. The result says `applied`, `unchanged`, `refused` or
+        `partly`, and why."""
+
 
 class BadRequest(Exception):
     """The caller's mistake, in words."""
@@ -98,6 +102,7 @@ class Ctl:
             "suspend": lambda _: desk.suspend(),
             "resume": lambda _: desk.resume(),
             "retry": lambda _: desk.retry(),
+            "reload": lambda _: desk.reload(),
         }
 
     def __call__(self, request: Request) -> None:

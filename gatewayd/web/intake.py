@@ -6,7 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping
 from http import HTTPStatus
-from typing import Final, cast
+from typing import Final
 from urllib.parse import quote_from_bytes
 from wsgiref.handlers import format_date_time
 
@@ -33,6 +33,7 @@ from gatewayd.web.request import (
     Answer,
     Handler,
     Request,
+    host_of,
     unknown_request,
 )
 
@@ -415,18 +416,7 @@ class Intake(Factory):
         max_per_address: int = 0,
         puts: Collection[str] = (),
     ) -> None:
-        self.routes = dict(routes)
-        self.puts = frozenset(puts)
-        self.default = default
         self.clock = clock
-        self.max_line = config.max_line
-        self.max_header = config.max_header
-        self.max_body = config.max_body
-        self.request_timeout = config.request_timeout
-        self.require_host = config.require_host
-        self.tells_why = config.strict  # Kannel has 400 for everything
-        # one more read may arrive before an unfinished header is found too long
-        self.most_head = config.max_line + config.max_header + 1024
         self.answered: Counter[tuple[str, int]] = Counter()
         self.unheard = 0
         self.refused_requests = 0
@@ -436,17 +426,38 @@ class Intake(Factory):
         self.tick = 0
         self.stopping = False
         self._wall = wall
-        self._idle_timeout = config.idle_timeout
-        self._most = config.max_connections
-        # one address never takes the last tenth, so others still get in
-        rest = max(1, self._most - self._most // 10)
-        self._most_per_address = min(
-            max_per_address or config.max_connections_per_address or rest, rest
-        )
+        self._given_per_address = max_per_address
         self._connections: set[Connection] = set()
         self._by_address: Counter[str] = Counter()
         self._prefixes: dict[tuple[int, str], bytes] = {}
         self._sweeper: IDelayedCall | None = None
+        self.configure(config, routes, default, puts)
+
+    def configure(
+        self,
+        config: HttpConfig,
+        routes: Mapping[str, Handler],
+        default: Handler = unknown_request,
+        puts: Collection[str] = (),
+    ) -> None:
+        """Answer so from now on, also on the connections that are open."""
+        self.routes = dict(routes)
+        self.puts = frozenset(puts)
+        self.default = default
+        self.max_line = config.max_line
+        self.max_header = config.max_header
+        self.max_body = config.max_body
+        self.request_timeout = config.request_timeout
+        self.require_host = config.require_host
+        self.tells_why = config.strict  # Kannel has 400 for everything
+        # one more read may arrive before an unfinished header is found too long
+        self.most_head = config.max_line + config.max_header + 1024
+        self._idle_timeout = config.idle_timeout
+        self._most = config.max_connections
+        # one address never takes the last tenth, so others still get in
+        rest = max(1, self._most - self._most // 10)
+        per_address = self._given_per_address or config.max_connections_per_address or rest
+        self._most_per_address = min(per_address, rest)
 
     @property
     def connections(self) -> int:
@@ -454,7 +465,7 @@ class Intake(Factory):
         return len(self._connections)
 
     def buildProtocol(self, addr: IAddress | None) -> Connection | None:
-        peer = _host(addr)
+        peer = host_of(addr)
         if len(self._connections) >= self._most or self._by_address[peer] >= self._most_per_address:
             self.refused_connections += 1
             return None
@@ -505,9 +516,3 @@ class Intake(Factory):
                 f"Date: {format_date_time(self._wall())}\r\nContent-Length: "
             ).encode("latin-1")
         return prefix
-
-
-def _host(address: IAddress | None) -> str:
-    """The IP address of a peer; an IPv4 address that came through IPv6 is written as IPv4."""
-    host = cast(str, getattr(address, "host", ""))
-    return host.removeprefix("::ffff:") if "." in host else host

@@ -62,6 +62,10 @@ class Failures:
     def __len__(self) -> int:
         return len(self._callers)
 
+    def inherit(self, before: Failures) -> None:
+        """Know what `before` knows."""
+        self._callers = before._callers
+
     def blocked(self, key: object) -> float:
         """Seconds that this caller still has to wait."""
         caller = self._callers.get(key)

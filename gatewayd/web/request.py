@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
+
+from twisted.internet.interfaces import IAddress
 
 from gatewayd.errors import UsageError
 
@@ -109,3 +111,9 @@ Handler = Callable[[Request], None]
 def unknown_request(request: Request) -> None:
     """Kannel's answer for a path that nothing serves."""
     request.reply(UNKNOWN_REQUEST)
+
+
+def host_of(address: IAddress | None) -> str:
+    """The IP address of a peer; an IPv4 address that came through IPv6 is written as IPv4."""
+    host = cast(str, getattr(address, "host", ""))
+    return host.removeprefix("::ffff:") if "." in host else host

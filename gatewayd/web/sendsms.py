@@ -22,6 +22,7 @@ from gatewayd.web.lists import NumberCheck
 from gatewayd.web.logins import LoginBlocked, LoginPending, Run
 from gatewayd.web.once import Once
 from gatewayd.web.payload import FORM, JSON, Unreadable, content_type, read_json
+from gatewayd.web.senders import LONGEST_ADDRESS, is_sender
 from gatewayd.web.users import Users
 
 _LONGEST_UDH = 140
@@ -29,9 +30,6 @@ _LONGEST_ACCOUNT = 64
 _SHORTEST_URL = 8
 _LONGEST_URL = 4096
 _LONGEST_STRICT_URL = 2000
-_LONGEST_ADDRESS = 20  # SMPP 3.4, 5.2.8
-_LONGEST_NAME = 11  # of a sender with letters (GSM 03.40, 9.1.2.5)
-_SENDER_MARKS = frozenset(" !\"#$%&'()*+,-./:;<=>?@_")
 _LONGEST_DELAY = 10 * 366 * 24 * 60  # minutes; more is as good as for ever
 
 # what may stand in a number field, and the name its refusal gives it; checked in this order
@@ -86,15 +84,6 @@ def too_many_failures(blocked: LoginBlocked) -> Answer:
     return Answer(503, b"Too many failed logins, try again later.", (*KANNEL_HEADERS, wait))
 
 
-def _is_sender(source: str) -> bool:
-    """Digits, with a + or without, or letters that a phone can show (GSM 03.40, 9.1.2.5)."""
-    digits = source.removeprefix("+")
-    if digits.isascii() and digits.isdigit():
-        return len(digits) <= _LONGEST_ADDRESS
-    shown = all(c.isalnum() or c in _SENDER_MARKS for c in source)
-    return 0 < len(source) <= _LONGEST_NAME and shown and max(source) <= "\uffff"
-
-
 class Refused(Exception):
     """A check failed; `answer` says which."""
 
@@ -116,6 +105,7 @@ class SendSms:
 
     `accept` takes each order and calls back, at once or later, with what became of it; `wall`
     gives seconds since the epoch, `now` those of a monotonic clock; `run` checks hashes elsewhere.
+    What `before` counted of callers and users goes on.
     Lists of numbers are read here and in `reload_lists`, which blocks; both raise ConfigError.
     """
 
@@ -130,6 +120,7 @@ class SendSms:
         *,
         now: Callable[[], float] = lambda: 0.0,
         run: Run | None = None,
+        before: SendSms | None = None,
     ) -> None:
         self._access = access
         self._asking: UserConfig | None = None  # whose request is being checked
@@ -168,6 +159,12 @@ class SendSms:
             Verdict.TOO_LONG: TOO_LONG,
         }
         self.reload_lists()
+        if before is not None:
+            self._refusals = before._refusals
+            self.users.inherit(before.users)
+            for name, allowance in self.allowances.items():
+                if name in before.allowances:
+                    allowance.inherit(before.allowances[name])
 
     def reload_lists(self) -> None:
         """Read all lists of numbers again; when one cannot be read the old ones stay."""
@@ -377,7 +374,7 @@ class SendSms:
             number = octets.decode("latin-1")
             if (
                 octets.translate(None, characters)
-                or (self._strict and len(octets) > _LONGEST_ADDRESS + 1)
+                or (self._strict and len(octets) > LONGEST_ADDRESS + 1)
                 or not (user_numbers.idle or user_numbers.admit(number))
                 or not (all_numbers.idle or all_numbers.admit(number))
             ):
@@ -396,7 +393,7 @@ class SendSms:
         given = fields.get("from")
         if given:
             source = self.text_of("Sender", given)
-            if self._strict and not _is_sender(source):
+            if self._strict and not is_sender(source):
                 raise Refused(_misformed("Sender"))
             return source
         source = user.default_sender or self._global_sender

@@ -125,6 +125,15 @@ class PathEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Reload:
+    """When the configuration was last read (wall time), and what came of it."""
+
+    result: str = "applied"  # applied | unchanged | refused | partly
+    text: str = ""
+    time: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The gateway at one moment. `uptime` is seconds."""
 
@@ -142,6 +151,7 @@ class Snapshot:
     smscs: tuple[SmscEntry, ...] = ()
     binds: tuple[BindEntry, ...] = ()
     paths: tuple[PathEntry, ...] = ()
+    reload: Reload = Reload()
     problem: str = ""  # why nothing can be accepted: the store's trouble
 
 

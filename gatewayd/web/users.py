@@ -150,6 +150,12 @@ class Users:
         self._asked_again: Counter[object] = Counter()
         self.failed = self.blocked = 0
 
+    def inherit(self, before: Users) -> None:
+        """Go on where `before` ended: who failed too often stays blocked. Checked hashes do not."""
+        self.failed, self.blocked = before.failed, before.blocked
+        if self._failures is not None and before._failures is not None:
+            self._failures.inherit(before._failures)
+
     def find_by_fields(self, fields: Mapping[str, bytes], address: str) -> UserConfig | None:
         """The user that username and password name, or user and pass."""
         username = fields.get("username")

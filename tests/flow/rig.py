@@ -22,7 +22,8 @@ from gatewayd.flow.lane import Lane
 from gatewayd.flow.mo import MoFlow, decode_part
 from gatewayd.flow.mt import MtFlow, decode
 from gatewayd.flow.outbox import Budget, Done
-from gatewayd.flow.pump import Backlog, MtLane, PortState
+from gatewayd.flow.port import PortState
+from gatewayd.flow.pump import Backlog, MtLane
 from gatewayd.flow.reports import ReportBoxes
 from gatewayd.flow.router import Router
 from gatewayd.flow.services import Services

@@ -17,7 +17,7 @@ from tests.web.http_bench import Line, Reply, make_intake
 
 CONFIG = HttpConfig(admin_password=Secret("admin-pw"), status_password=Secret("status-pw"))
 READS = ("status", "queue", "message?id=x", "dead", "held")
-ORDERS = ("replay", "release", "fail", "suspend", "resume", "retry")
+ORDERS = ("replay", "release", "fail", "suspend", "resume", "retry", "reload")
 
 
 class FakeDesk:
@@ -66,6 +66,9 @@ class FakeDesk:
 
     def retry(self) -> Result:
         return self._said("retry")
+
+    def reload(self) -> Deferred[Result]:
+        return succeed(self._said("reload"))
 
 
 class Bench:
