@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
@@ -13,6 +14,8 @@ from gatewayd.commands import configuration
 from gatewayd.config import Config
 from gatewayd.errors import ConfigError
 from gatewayd.outcome import PARTLY, REFUSED, Outcome
+
+_LINE = re.compile(r":\d+:")  # where a warning stands in the file; another line is no other one
 
 
 class Reloads:
@@ -71,9 +74,9 @@ class Reloads:
             outcome = Outcome(REFUSED, _mistakes(error))
             gateway.note_reload(outcome)
             return outcome
-        known = gateway.config.warnings
+        known = {_LINE.sub(":", warning) for warning in gateway.config.warnings}
         for warning in config.warnings:
-            if warning not in known:
+            if _LINE.sub(":", warning) not in known:
                 self.log.warn("{warning}", warning=warning)
         return await gateway.reload(config)
 

@@ -1,4 +1,4 @@
-"""G16, G18, G20, G21, G32: a bad link, reloads, a long queue, a failing disk, hostile callers."""
+"""G16, G20, G21, G32: a bad link, a long queue, a failing disk, hostile callers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import random
-import signal
 import socket
 import sqlite3
 import subprocess
@@ -84,35 +83,6 @@ def test_g16_a_bad_link_is_not_a_dead_link(rig: Rig, record: Record, long: bool)
     holds = losses <= 1 and not lost and not seen["duplicates"]
     fault = f"0.6 to 1.8 s each way for {seconds} s"
     record(Verdict("G16 a bad link is not a dead link", fault, told["ok"], figure, holds))
-
-
-def test_g18_reload_under_load(rig: Rig, record: Record, long: bool) -> None:
-    """SIGHUP without a change, and with a broken file: binds stay, calls are answered."""
-    reloads = 100 if long else 9
-    smsc = rig.smsc({"dlr-delay-ms": -1})
-    gateway = rig.gateway(kannel_conf(rig))
-    gateway.start()
-    assert until(lambda: smsc.binds > 0, 20), gateway.tail()
-    good = gateway.configuration.read_text()
-    seconds = reloads * 0.3
-    total = int(200 * seconds)
-    caller = rig.caller({"total": total, "rate": 200, "conns": 8, "timeout-s": 20})
-    assert gateway.process is not None
-    for number in range(reloads):
-        broken = number % 3 == 2
-        gateway.configuration.write_text(good + "\ngroup = nonsense\nx = y\n" if broken else good)
-        gateway.process.send_signal(signal.SIGHUP)
-        time.sleep(0.25)
-    gateway.configuration.write_text(good)
-    until(lambda: not caller.running, seconds + 30)
-    told = caller.end()
-    drain(lambda: smsc.acked, told["ok"], stall=10, cap=30)
-    losses = sum(value for name, value in gateway.metrics().items() if "bind_losses_total" in name)
-    refused = total - told["ok"]
-    figure = f"{losses:.0f} binds dropped, {refused} calls refused"
-    holds = gateway.running and not losses and not refused
-    fault = f"{reloads} x SIGHUP, every third with a broken file"
-    record(Verdict("G18 reload keeps binds", fault, total, figure, holds))
 
 
 def test_g20_a_long_queue_is_cheap(rig: Rig, record: Record, long: bool) -> None:

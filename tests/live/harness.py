@@ -202,9 +202,9 @@ class Rig:
         self._tools.append(tool)
         return tool
 
-    def smsc(self, options: Mapping[str, object]) -> Tool:
-        """A simulated SMSC (tests/bench/tools/smscsim.c)."""
-        return self._tool("smscsim", {"port": self.smsc_port, **options})
+    def smsc(self, options: Mapping[str, object], *, tag: str = "") -> Tool:
+        """A simulated SMSC (tests/bench/tools/smscsim.c); a second one wants a `tag`."""
+        return self._tool("smscsim", {"port": self.smsc_port, **options}, tag)
 
     def platform(self, options: Mapping[str, object]) -> Tool:
         """A platform that takes MO and reports (tests/bench/tools/httpsink.c)."""
