@@ -142,6 +142,7 @@ def _smsc(old: SmscConfig, new: SmscConfig, other_tlvs: bool) -> SmscChange | No
     ]
     in_binds = {key for name in both for key in _differing(before[name], after[name])}
     told = [key for key in _told(old, new) if key != "binds"]
+    told = [key for key in told if key != "status-name"] or told  # made of the others as a rule
     told += [f"bind {_key(key)}" for key in sorted(in_binds)]
     if other_tlvs:
         told.append("tlvs")
