@@ -70,7 +70,7 @@ async def reload(gateway: Gateway, new: Config) -> Outcome:
         )
     except (GatewayError, OSError, SSL.Error) as error:
         if ready is not None:
-            gateway.doors.drop(ready.doors)
+            _drop(gateway, ready)
         return Outcome(REFUSED, f"{error}; nothing is changed")
     try:
         problems = await _apply(gateway, change, new, ready, waiting)
@@ -106,6 +106,13 @@ def _try(gateway: Gateway, change: Difference, new: Config) -> _Ready:
         if other and access is not None:
             access.close()
         raise
+
+
+def _drop(gateway: Gateway, ready: _Ready) -> None:
+    """It will not be used."""
+    gateway.doors.drop(ready.doors)
+    if ready.access is not None and ready.access is not gateway.access:
+        ready.access.close()
 
 
 def _logs(config: Config) -> object:

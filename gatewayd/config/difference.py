@@ -29,6 +29,8 @@ IN_PLACE: Final = frozenset(
 )
 # Keys of one bind that do so.
 BIND_IN_PLACE: Final = frozenset({"window"})
+# Protocols that tell the SMSC their window when they log in: there another one costs a bind.
+WINDOW_TOLD: Final = frozenset({"cimd2"})
 # What only a new process can change: section and key.
 FIXED: Final = (("store", "path"), ("http", "proxy"))
 LISTENERS: Final = ("admin", "sendsms")  # in the order in which they are opened
@@ -133,12 +135,14 @@ def _smsc(old: SmscConfig, new: SmscConfig, other_tlvs: bool) -> SmscChange | No
     keys = [key for key in _differing(old, new) if key != "binds"]
     before = {bind.name: bind for bind in old.binds}
     after = {bind.name: bind for bind in new.binds}
-    again = other_tlvs or any(key not in IN_PLACE for key in keys)
+    told_window = {"window"} if new.protocol in WINDOW_TOLD else set()
+    in_place, bind_in_place = IN_PLACE - told_window, BIND_IN_PLACE - told_window
+    again = other_tlvs or any(key not in in_place for key in keys)
     both = [name for name in after if name in before]
     rebound = [
         name
         for name in both
-        if again or any(key not in BIND_IN_PLACE for key in _differing(before[name], after[name]))
+        if again or any(key not in bind_in_place for key in _differing(before[name], after[name]))
     ]
     in_binds = {key for name in both for key in _differing(before[name], after[name])}
     told = [key for key in _told(old, new) if key != "binds"]

@@ -367,10 +367,11 @@ class BindService(Service):
         self._listener.link_lost(self, events)
         stopped, self._stopped = self._stopped, None
         if stopped is not None:
-            self.reason = "stopped"
+            again = self.running and not self.dead  # it was revived meanwhile, or is bound anew
+            self.reason = (self._gate.shut or "connecting") if again else "stopped"
             self._listener.state_changed(self)
             stopped.callback(None)
-            self._try()  # it may have been revived meanwhile
+            self._try()
             return
         if not failure.check(ConnectionDone) and self.reason in ("bound", "binding"):
             self.reason = failure.getErrorMessage()

@@ -450,7 +450,14 @@ def render_store(messages: Sequence[StoredMessage], page: Page) -> str:
 
 def render_health(snapshot: Snapshot) -> bytes:
     """The body of /healthz: the process lives and can tell."""
-    return _json({"status": "ok", "state": snapshot.state, "uptime": int(snapshot.uptime)})
+    return _json(
+        {
+            "status": "ok",
+            "state": snapshot.state,
+            "uptime": int(snapshot.uptime),
+            "reload": snapshot.reload.result,
+        }
+    )
 
 
 def render_ready(snapshot: Snapshot) -> tuple[bool, bytes]:

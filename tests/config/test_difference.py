@@ -178,6 +178,14 @@ def test_a_bind_of_its_own_mode_or_host_is_made_anew_alone() -> None:
     assert [bind.name for bind in change.added] == ["a/3"]
 
 
+def test_a_window_that_the_smsc_is_told_at_login_costs_a_bind() -> None:
+    old = smsc(protocol="cimd2")
+    change = only(difference(Config(smscs=(old,)), Config(smscs=(replace(old, window=3),))))
+    assert change.rebound == ("a/0",)
+    bind = replace(old, binds=(BindConfig("a/0", window=3),))
+    assert only(difference(Config(smscs=(old,)), Config(smscs=(bind,)))).rebound == ("a/0",)
+
+
 def test_another_tlv_concerns_only_the_smscs_that_know_it() -> None:
     both = (smsc("a"), smsc("b"))
     change = difference(

@@ -90,3 +90,17 @@ def test_a_port_that_is_taken_leaves_everything_as_it_is(stage: Stage) -> None:
     assert f"cannot listen on 127.0.0.1:{stage.port}" in out
     assert "nothing is changed" in out
     assert listening(stage.sendsms)
+
+
+def test_a_tunnel_may_come_and_go(stage: Stage) -> None:
+    """`lo` has no address that counts as a tunnel's; so the bind has to wait, and says why."""
+    old, new = "    host: 127.0.0.1", "    vpn: {device: lo}\n    host: 127.0.0.1"
+    rewrite(stage, old, new)
+    assert stage.ctl("reload")["text"] == "SMSC op: vpn device"
+    told = stage.ctl("status")
+    assert told["binds"][0]["reason"] == "path down: lo has no address"
+    assert told["paths"][0]["smsc"] == "op"
+    rewrite(stage, new, old)
+    assert stage.ctl("reload")["result"] == "applied"
+    assert until(lambda: bool(stage.ctl("status")["binds"][0]["ready"]), 20)
+    assert stage.ctl("status")["paths"] == []

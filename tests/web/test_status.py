@@ -182,7 +182,12 @@ def test_a_rate_falls_to_nothing_when_nothing_comes() -> None:
 
 
 def test_health_says_that_the_process_answers() -> None:
-    assert json.loads(render_health(LINKS)) == {"status": "ok", "state": "running", "uptime": 4}
+    assert json.loads(render_health(LINKS)) == {
+        "status": "ok",
+        "state": "running",
+        "uptime": 4,
+        "reload": "applied",
+    }
 
 
 UP = BindEntry("a/0", True)
