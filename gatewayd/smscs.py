@@ -26,9 +26,22 @@ from gatewayd.flow.router import LaneState, Router
 from gatewayd.net import vpn
 from gatewayd.net.bind import Answer, BindService
 from gatewayd.net.connect import Connector
-from gatewayd.rows import Rows
+from gatewayd.rows import Holder, Rows
 from gatewayd.smsc.contract import Event, Session, SessionOptions, load
 from gatewayd.store.contract import Item, Queue
+
+
+class _Retired:
+    """A lane whose SMSC is gone: what is read of it is given away at once."""
+
+    def __init__(self, lane: MtLane, give_away: Callable[[MtLane], None]) -> None:
+        self._owner = lane
+        self._give_away = give_away
+        self.lane = lane.lane
+        self.fill = lane.fill
+
+    def pump(self) -> None:
+        self._give_away(self._owner)
 
 
 class Smscs:
@@ -79,12 +92,16 @@ class Smscs:
                 self._bind(lane, bind)
 
     def _lane(self, smsc: SmscConfig) -> MtLane:
-        claim = self._rows.claimer(Queue.MT, self.known.get)
+        claim = self._rows.claimer(Queue.MT, self._holder)
         lane = Lane(smsc.name, decode, claim, self._config.store.memory_items)
         lane.screen = self._screen
         return MtLane(
             smsc, lane, self.backlog, self._journal, self._reactor, self._wall, self._chance
         )
+
+    def _holder(self, name: str) -> Holder | None:
+        lane = self.known.get(name)
+        return _Retired(lane, self._give_away) if lane and name not in self.lanes else lane
 
     def _screen(self, name: str, rows: Sequence[Item]) -> Sequence[Item]:
         return self._mt.recovered(name, rows)
@@ -282,7 +299,7 @@ class Smscs:
             self._give_away(lane)
 
     def _give_away(self, lane: MtLane) -> None:
-        if lane.load:
+        if self._running and lane.load:
             lane.stir()
             self._mt.reroute(lane.config.name)
 

@@ -100,7 +100,9 @@ class MtLane:
             self._marker.unmark()
 
     def stir(self) -> None:
-        """Have what is due or on disk come to memory, though nothing is handed out."""
+        """Have what is due or on disk come to memory, up to half of what may be there."""
+        if self.lane.count >= max(1, self.lane.cap // 2):
+            return
         segment = self.lane.take(self._clock.seconds())
         if segment is not None:
             self.lane.put_back(segment, max(segment.priority, 0))
