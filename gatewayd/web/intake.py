@@ -413,7 +413,6 @@ class Intake(Factory):
         *,
         default: Handler = unknown_request,
         wall: Callable[[], float] = time.time,
-        max_per_address: int = 0,
         puts: Collection[str] = (),
     ) -> None:
         self.clock = clock
@@ -426,7 +425,6 @@ class Intake(Factory):
         self.tick = 0
         self.stopping = False
         self._wall = wall
-        self._given_per_address = max_per_address
         self._connections: set[Connection] = set()
         self._by_address: Counter[str] = Counter()
         self._prefixes: dict[tuple[int, str], bytes] = {}
@@ -456,8 +454,7 @@ class Intake(Factory):
         self._most = config.max_connections
         # one address never takes the last tenth, so others still get in
         rest = max(1, self._most - self._most // 10)
-        per_address = self._given_per_address or config.max_connections_per_address or rest
-        self._most_per_address = min(per_address, rest)
+        self._most_per_address = min(config.max_connections_per_address or rest, rest)
 
     @property
     def connections(self) -> int:

@@ -98,14 +98,12 @@ def make_intake(
     config: HttpConfig | None = None,
     clock: Clock | None = None,
     default: Handler | None = None,
-    max_per_address: int = 0,
 ) -> Intake:
     intake = Intake(
         replace(config or HttpConfig(), require_host=False),
         routes,
         clock or Clock(),
         wall=lambda: WALL,
-        max_per_address=max_per_address,
     )
     if default is not None:
         intake.default = default

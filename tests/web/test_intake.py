@@ -343,7 +343,7 @@ def test_a_caller_that_asks_whether_to_go_on_is_told_so() -> None:
 
 
 def test_connections_have_a_limit_in_all_and_per_address() -> None:
-    intake = make_intake({}, HttpConfig(max_connections=5), max_per_address=2)
+    intake = make_intake({}, HttpConfig(max_connections=5, max_connections_per_address=2))
     first, second = Line(intake, "10.0.0.1"), Line(intake, "10.0.0.1")
     assert not (first.refused or second.refused)
     assert Line(intake, "10.0.0.1").refused
