@@ -58,7 +58,7 @@ class Doors:
         self._gateway = gateway
         self._reactor = gateway.reactor
         self._connector = Connector(gateway.reactor)
-        self._config = gateway.config
+        self.config = gateway.config  # as it stands
         self.listeners: list[tuple[str, IListeningPort]] = []
         self.intakes: dict[str, Intake] = {}
         self.sendsms: SendSms | None = None
@@ -66,7 +66,7 @@ class Doors:
 
     def open(self) -> None:
         """Open all, sendsms last. Raises CannotListenError, OSError, ConfigError."""
-        prepared = Prepared(self._config, *self._handlers(self._config, self._gateway.access))
+        prepared = Prepared(self.config, *self._handlers(self.config, self._gateway.access))
         for name in LISTENERS:
             self._open(prepared, name)
             if name in prepared.opened:
@@ -90,7 +90,7 @@ class Doors:
         self, config: Config, access: AccessLog | None
     ) -> tuple[dict[str, _Behind], SendSms | None]:
         gateway, http = self._gateway, config.http
-        if self._admin is None or http != self._config.http:
+        if self._admin is None or http != self.config.http:
             ctl = Ctl(http, gateway.desk, self._reactor)
             admin = Admin(http, gateway.control, self._reactor, gateway.metrics.render, ctl)
         else:
@@ -137,7 +137,7 @@ class Doors:
         prepared = Prepared(config, *self._handlers(config, access))
         try:
             for name in LISTENERS:
-                old, new = listener(self._config, name), listener(config, name)
+                old, new = listener(self.config, name), listener(config, name)
                 if new is None or new == old:
                     continue
                 if new.tls.enabled:
@@ -157,7 +157,7 @@ class Doors:
     def use(self, prepared: Prepared) -> None:
         """Answer by what was prepared, from this moment on."""
         config = prepared.config
-        self._config = config
+        self.config = config
         self.sendsms = prepared.sendsms
         default = prepared.behind["admin"].default
         self._admin = default if isinstance(default, Admin) else None
@@ -169,9 +169,11 @@ class Doors:
         """Put the new listeners in the place of the old ones; what could not be done comes back.
 
         One that keeps its port, but with other TLS or on another interface, must close before it
-        can open again; should that fail, the old one is opened again.
+        can open again; should that fail, the old one is opened again. `config` then says what
+        stands, so that the next reload finds the difference.
         """
         problems = []
+        stands: dict[str, Any] = {}
         for name in LISTENERS:
             before, after = listener(old, name), listener(prepared.config, name)
             if before == after:
@@ -182,12 +184,20 @@ class Doors:
             await self._close(name)
             if after is None:
                 continue
-            try:
-                self._open(prepared, name)
-            except (CannotListenError, OSError, SSL.Error) as error:
-                problems.append(f"{name} cannot listen as configured: {error}")
-                self._open(replace(prepared, config=old), name)
-            self._stand(name, prepared)
+            for config, trouble in (
+                (prepared.config, "cannot listen as configured"),
+                (old, "cannot listen as before either, and is closed"),
+            ):
+                try:
+                    self._open(replace(prepared, config=config), name)
+                except (CannotListenError, OSError, SSL.Error) as error:
+                    problems.append(f"{name} {trouble}: {error}")
+                else:
+                    self._stand(name, prepared)
+                    stands[name] = listener(config, name)
+                    break
+                stands[name] = None
+        self.config = replace(self.config, http=replace(self.config.http, **stands))
         return problems
 
     async def _replace(self, name: str, prepared: Prepared) -> None:

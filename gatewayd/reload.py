@@ -155,6 +155,7 @@ async def _apply(
     gateway.calls.pump()
     gateway.smscs.give_away()
     problems = await gateway.doors.move(ready.doors, old)
+    gateway.config = gateway.doors.config
     await gateway.within(DeferredList(closing), new.limits.drain + PATIENCE)
     gateway.smscs.give_away()
     return problems

@@ -119,6 +119,26 @@ def test_another_interface_on_the_same_port_closes_first_and_comes_back_if_it_mu
     assert life.gateway.doors.address_of("sendsms").endswith(":13013")
 
 
+def test_a_listener_that_cannot_come_back_is_named(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = start(http=HTTP)
+
+    def taken(port: int, *_: Any) -> Any:
+        raise CannotListenError("127.0.0.1", port, OSError("taken"))
+
+    monkeypatch.setattr(life.reactor, "listenTCP", taken)
+    moved = replace(HTTP, sendsms=ListenerConfig("192.0.2.9", 13013))
+    outcome = reload(life, http=moved)
+    assert outcome.result == PARTLY
+    assert "and is closed" in outcome.text
+    assert life.gateway.doors.address_of("sendsms") == "off"
+    monkeypatch.undo()
+    outcome = reload(life, http=moved)
+    assert outcome.text == "http: sendsms", "it is a difference still, so it is tried again"
+    assert life.gateway.doors.address_of("sendsms").endswith(":13013")
+
+
 def test_a_certificate_that_cannot_be_used_refuses_the_reload(start: Start) -> None:
     life = start(http=HTTP)
     tls = TlsConfig(enabled=True, certificate_file="/nowhere/cert.pem")
