@@ -76,7 +76,7 @@ soak: $(STAMP) ## load, and a fault each minute; memory, descriptors, timers, ta
 lab: $(STAMP) ## a VPN that breaks in every way, in network namespaces; writes docs/lab.md (root, Linux)
 	$(PY) -m tests.lab --report $(LAB)
 
-fuzz: $(STAMP) ## hostile input for SECONDS=120, on chance; what is found is kept in tests/golden/fuzz
+fuzz: $(STAMP) ## hostile input for SECONDS=120, on chance; rates, the slowest case; findings in tests/golden/fuzz
 	$(PY) -m tests.badinput.fuzz --seconds $(SECONDS) $(FUZZ)
 
 # One resolver run for the daemon, one for everything, held to the first; no address of an index,

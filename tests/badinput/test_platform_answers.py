@@ -11,7 +11,8 @@ from twisted.internet.task import Clock
 from gatewayd.model import HttpAnswer
 from gatewayd.net.http_client import HttpClient
 from gatewayd.platforms.contract import HttpCall
-from tests.badinput.fuzz import Server, Wire
+from tests.badinput.chance import Wire
+from tests.badinput.fuzz_http import Server
 
 CALL = HttpCall("GET", "http://p/", timeout=10.0)
 
