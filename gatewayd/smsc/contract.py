@@ -79,7 +79,7 @@ class Receipted(NamedTuple):
 class Noted(NamedTuple):
     """Something worth a counter and perhaps a log line; nothing needs to be done about it.
 
-    `what` is one of `NOTES`, a metric label; `detail` goes to the log and holds no text of a message.
+    `what` is one of `NOTES`, a metric label; `detail` goes to the log: no text of a message.
     """
 
     what: str
