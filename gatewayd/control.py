@@ -424,6 +424,7 @@ class Control:
         put("gatewayd_dlr_receipts", dlr.receipts)
         put("gatewayd_dlr_reports", dlr.made)
         put("gatewayd_dlr_unmatched", dlr.unmatched)
+        put("gatewayd_dlr_ids_repeated", dlr.ids_repeated)
         put("gatewayd_dlr_parked", dlr.parked)
         put("gatewayd_dlr_pending", dlr.pending)
         self._fill_forwards(scrape)

@@ -6,7 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping
 from http import HTTPStatus
-from typing import Final, cast
+from typing import Final
 from urllib.parse import quote_from_bytes
 from wsgiref.handlers import format_date_time
 
@@ -33,6 +33,8 @@ from gatewayd.web.request import (
     Answer,
     Handler,
     Request,
+    address_of,
+    refused,
     unknown_request,
 )
 
@@ -300,7 +302,7 @@ class Connection(Protocol):
         """Take the answer to the request that is being handled."""
         intake = self._intake
         path = request.path
-        intake.answered[path if path in intake.routes else "", answer.status] += 1
+        intake.count(path if path in intake.routes else "", answer.status, self.peer)
         if self._gone or self._closing:
             intake.unheard += 1
             return
@@ -329,8 +331,8 @@ class Connection(Protocol):
 
     def _answer_bad(self) -> None:
         intake = self._intake
-        intake.refused_requests += 1
         status = self._why if intake.tells_why else 400
+        intake.count("", status, self.peer)
         allow = b"\r\nAllow: GET, HEAD, POST" if status == 405 else b""
         self._write(intake.prefix(status, "1.1") + b"0%b\r\nConnection: Close\r\n\r\n" % allow)
         self._closing = True
@@ -397,9 +399,8 @@ class Intake(Factory):
 
     `routes` maps a path, exactly and with its case, to its handler; `default` takes the others.
     A PUT is refused except on the paths in `puts`.
-    The counters are for metrics: `answered` by (path of a route or "", status), `unheard` answers
-    whose caller had gone, requests refused as malformed or too long, connections refused by the
-    limits, connections closed for want of activity, and failures of handlers.
+    The counters: `answered` by (path of a route or "", status), `unheard` answers whose caller had
+    gone, connections refused by the limits or closed for want of activity, failures of handlers.
     """
 
     noisy = False
@@ -429,7 +430,6 @@ class Intake(Factory):
         self.most_head = config.max_line + config.max_header + 1024
         self.answered: Counter[tuple[str, int]] = Counter()
         self.unheard = 0
-        self.refused_requests = 0
         self.refused_connections = 0
         self.timeouts = 0
         self.failures = 0
@@ -454,13 +454,19 @@ class Intake(Factory):
         return len(self._connections)
 
     def buildProtocol(self, addr: IAddress | None) -> Connection | None:
-        peer = _host(addr)
+        peer = address_of(addr)
         if len(self._connections) >= self._most or self._by_address[peer] >= self._most_per_address:
             self.refused_connections += 1
             return None
         connection = Connection(self, peer)
         connection.factory = self
         return connection
+
+    def count(self, route: str, status: int, peer: str) -> None:
+        """An answer goes out. Routes tell of their refusals; the others are told of here."""
+        self.answered[route, status] += 1
+        if not route and 400 <= status < 500:
+            refused(log, status, peer, self.answered[route, status])
 
     def opened(self, connection: Connection) -> None:
         """A connection is there."""
@@ -505,9 +511,3 @@ class Intake(Factory):
                 f"Date: {format_date_time(self._wall())}\r\nContent-Length: "
             ).encode("latin-1")
         return prefix
-
-
-def _host(address: IAddress | None) -> str:
-    """The IP address of a peer; an IPv4 address that came through IPv6 is written as IPv4."""
-    host = cast(str, getattr(address, "host", ""))
-    return host.removeprefix("::ffff:") if "." in host else host

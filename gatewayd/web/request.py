@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
+
+from twisted.internet.interfaces import IAddress
+from twisted.logger import Logger
 
 from gatewayd.errors import UsageError
 
@@ -109,3 +112,20 @@ Handler = Callable[[Request], None]
 def unknown_request(request: Request) -> None:
     """Kannel's answer for a path that nothing serves."""
     request.reply(UNKNOWN_REQUEST)
+
+
+def refused(log: Logger, status: int, peer: str, count: int) -> None:
+    """Say in the log that a request was refused, the first, second, fourth ... time."""
+    if count & (count - 1) == 0:
+        log.warn(
+            "A request from {peer} was answered {status}, {count} so far",
+            peer=peer or "a UNIX socket",
+            status=status,
+            count=count,
+        )
+
+
+def address_of(address: IAddress | None) -> str:
+    """The IP address of a peer; an IPv4 address that came through IPv6 is written as IPv4."""
+    host = cast(str, getattr(address, "host", ""))
+    return host.removeprefix("::ffff:") if "." in host else host

@@ -299,7 +299,7 @@ def test_tls_is_spoken_with_keep_alive_when_the_certificate_is_trusted() -> None
 
 
 @pytest.mark.parametrize("name", ["localhost", "elsewhere.example"])
-def test_tls_with_an_unknown_authority_or_another_name_is_refused(name: str) -> None:
+def test_platform_10_tls_with_an_unknown_authority_or_another_name_is_refused(name: str) -> None:
     stage = Stage()
     port, trusted, echo = serve_tls(stage, name)
     if name != "localhost":
