@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from time import process_time
-from typing import Any
 from urllib.parse import quote_from_bytes
 
 import pytest
 from twisted.internet.task import Clock
-from twisted.logger import ILogObserver, formatEvent, globalLogPublisher
-from zope.interface import implementer
 
 from gatewayd.config.model import ChannelConfig, Config, HttpConfig
-from gatewayd.model import Acceptance, Verdict
+from gatewayd.model import Acceptance, Coding, TextOptions, Verdict
+from gatewayd.sms.alphabets import decode_gsm, decode_ucs2, nfc
+from gatewayd.sms.segments import encode_text, split
 from gatewayd.web.intake import Intake
 from gatewayd.web.sendsms import SendSms
+from tests.flow.rig import Rig as Flows
+from tests.flow.rig import config
 from tests.web.http_bench import TESTER, WALL, Gateway, Line, Reply
 
 CHANNEL = ChannelConfig("p", "rapidpro", post_url="https://platform.example/x")
@@ -29,8 +29,8 @@ class Door:
     def __init__(self, http: HttpConfig | None = None) -> None:
         http = http or HttpConfig(login_failures=0)
         self.gateway = Gateway()
-        config = Config(users=(TESTER,), channels=(CHANNEL,), http=http)
-        sendsms = SendSms(config, self.gateway.accept, lambda: WALL)
+        whole = Config(users=(TESTER,), channels=(CHANNEL,), http=http)
+        sendsms = SendSms(whole, self.gateway.accept, lambda: WALL)
         self.clock = Clock()
         routes = {"/cgi-bin/sendsms": sendsms}
         self.intake = Intake(http, routes, self.clock, wall=lambda: WALL)
@@ -45,21 +45,6 @@ class Door:
         self.line.send(data)
         replies = self.line.replies(head=data.startswith(b"HEAD"))
         return replies[0].status if replies else 0
-
-
-@pytest.fixture
-def lines() -> Iterator[list[str]]:
-    """What the listener says in the log."""
-    found: list[str] = []
-
-    @implementer(ILogObserver)
-    def observe(event: Any) -> None:
-        if str(event.get("log_namespace")).startswith("gatewayd.web"):
-            found.append(formatEvent(event))
-
-    globalLogPublisher.addObserver(observe)
-    yield found
-    globalLogPublisher.removeObserver(observe)
 
 
 @pytest.mark.parametrize(
@@ -268,6 +253,41 @@ def test_http_21_a_caller_that_goes_away_is_counted_and_its_message_is_kept() ->
     door.gateway.waiting[0](Acceptance(Verdict.ACCEPTED))
     assert len(door.gateway.orders) == 1
     assert door.intake.unheard == 1
+
+
+@pytest.mark.parametrize("text", ["x" * 60_000, "\u0301" * 5000, "ы" * 1000, "€" * 3000])
+def test_http_14_a_text_above_max_messages_is_refused(text: str) -> None:
+    gateway = Flows(config())
+    assert gateway.send(text).verdict is Verdict.TOO_LONG
+    assert not gateway.kept()
+
+
+AT_BORDERS = (
+    "€",
+    "\U0001f600",
+    "\U0001f1f2\U0001f1ff",
+    "e\u0301",
+    "[",
+    "\0",
+    "\U0001f468\u200d\U0001f469",
+)
+
+
+@pytest.mark.parametrize("mark", AT_BORDERS)
+@pytest.mark.parametrize("header", [b"", b"\x06\x05\x04\x0b\x84\x23\xf0"])
+def test_http_15_no_character_is_cut_in_two_at_a_border(mark: str, header: bytes) -> None:
+    options = TextOptions(max_messages=255)
+    for before in [*range(60, 72), *range(145, 163)]:
+        text = nfc("x" * before + mark + "y" * 200)
+        encoded = encode_text(text, options)
+        parts = split(encoded.octets, encoded.coding, options, udh=header).parts
+        shown = [_shown(payload, encoded.coding) for payload, _ in parts]
+        assert "".join(shown) == text
+        assert any(nfc(mark) in part for part in shown)
+
+
+def _shown(payload: bytes, coding: int) -> str:
+    return decode_ucs2(payload)[0] if coding == Coding.UCS2 else decode_gsm(payload)
 
 
 @pytest.mark.parametrize(

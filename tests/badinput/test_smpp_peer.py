@@ -12,7 +12,7 @@ from twisted.internet.testing import StringTransport
 
 from gatewayd.config.model import SmppOptions
 from gatewayd.model import Outcome
-from gatewayd.simulator import MOST_CONNECTIONS, Simulator, SimulatorOptions
+from gatewayd.simulator import MOST_CONNECTIONS, Simulator
 from gatewayd.smsc import smpp_pdu as pdus
 from gatewayd.smsc.contract import (
     BindRefused,
@@ -28,6 +28,7 @@ from gatewayd.smsc.contract import (
 )
 from gatewayd.smsc.link import LinkState
 from gatewayd.smsc.smpp_frame import Framer
+from gatewayd.smsc.smpp_sim import SimulatorOptions
 from tests.flow.rig import Rig, config, with_limits
 from tests.net.test_bind import Bench
 from tests.smsc.test_smpp_session import Peer, bound, resp
