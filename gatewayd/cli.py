@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gatewayd import __version__
+from gatewayd import __version__, outputs
 
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong use or wrong configuration."
 EXAMPLES = """\
@@ -486,6 +486,7 @@ DEMO_SMSC_PORT and DEMO_PLATFORM_PORT name other ports, DEMO_STORE a store that 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code comes back."""
+    outputs.open_closed_ones()
     args = parser().parse_args(arguments)
     try:
         code: int = args.call(args)
