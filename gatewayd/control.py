@@ -446,6 +446,8 @@ class Control:
                 codes[code] += count
             for code, count in sorted(codes.items()):
                 put("gatewayd_http_requests", count, name, str(code))
+            for what, count in intake.notes.items():
+                put("gatewayd_http_notes", count, name, what)
         self.tick(now)
 
     def _fill_lane(self, scrape: Scrape, lane: MtLane) -> None:

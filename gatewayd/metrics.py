@@ -84,6 +84,9 @@ SERIES: dict[str, Series] = {
     "gatewayd_http_requests": Series(
         "counter", "Requests we answered, by listener and status", ("listener", "code")
     ),
+    "gatewayd_http_notes": Series(
+        "counter", "Oddities of callers, and of our own answers to them", ("listener", "what")
+    ),
     "gatewayd_logins": Series(
         "counter", "Logins of sendsms that failed, or were not even checked", ("result",)
     ),

@@ -26,6 +26,7 @@ from zope.interface import implementer
 
 from gatewayd import __version__
 from gatewayd.config.model import HttpConfig
+from gatewayd.web.counts import Counts
 from gatewayd.web.request import (
     FAILED,
     KANNEL_HEADERS,
@@ -34,7 +35,6 @@ from gatewayd.web.request import (
     Handler,
     Request,
     address_of,
-    refused,
     unknown_request,
 )
 
@@ -394,13 +394,11 @@ class Connection(Protocol):
         return waited > idle
 
 
-class Intake(Factory):
+class Intake(Counts, Factory):
     """Makes a `Connection` per caller, finds the handler by path, and keeps the limits.
 
     `routes` maps a path, exactly and with its case, to its handler; `default` takes the others.
     A PUT is refused except on the paths in `puts`.
-    The counters: `answered` by (path of a route or "", status), `unheard` answers whose caller had
-    gone, connections refused by the limits or closed for want of activity, failures of handlers.
     """
 
     noisy = False
@@ -416,6 +414,7 @@ class Intake(Factory):
         max_per_address: int = 0,
         puts: Collection[str] = (),
     ) -> None:
+        super().__init__()
         self.routes = dict(routes)
         self.puts = frozenset(puts)
         self.default = default
@@ -428,11 +427,6 @@ class Intake(Factory):
         self.tells_why = config.strict  # Kannel has 400 for everything
         # one more read may arrive before an unfinished header is found too long
         self.most_head = config.max_line + config.max_header + 1024
-        self.answered: Counter[tuple[str, int]] = Counter()
-        self.unheard = 0
-        self.refused_connections = 0
-        self.timeouts = 0
-        self.failures = 0
         self.tick = 0
         self.stopping = False
         self._wall = wall
@@ -461,12 +455,6 @@ class Intake(Factory):
         connection = Connection(self, peer)
         connection.factory = self
         return connection
-
-    def count(self, route: str, status: int, peer: str) -> None:
-        """An answer goes out. Routes tell of their refusals; the others are told of here."""
-        self.answered[route, status] += 1
-        if not route and 400 <= status < 500:
-            refused(log, status, peer, self.answered[route, status])
 
     def opened(self, connection: Connection) -> None:
         """A connection is there."""

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 from twisted.internet.interfaces import IAddress
-from twisted.logger import Logger
 
 from gatewayd.errors import UsageError
 
@@ -112,17 +111,6 @@ Handler = Callable[[Request], None]
 def unknown_request(request: Request) -> None:
     """Kannel's answer for a path that nothing serves."""
     request.reply(UNKNOWN_REQUEST)
-
-
-def refused(log: Logger, status: int, peer: str, count: int) -> None:
-    """Say in the log that a request was refused, the first, second, fourth ... time."""
-    if count & (count - 1) == 0:
-        log.warn(
-            "A request from {peer} was answered {status}, {count} so far",
-            peer=peer or "a UNIX socket",
-            status=status,
-            count=count,
-        )
 
 
 def address_of(address: IAddress | None) -> str:

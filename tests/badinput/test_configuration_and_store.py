@@ -234,7 +234,8 @@ def test_store_05_what_belongs_to_somebody_else_is_named(what: str) -> None:
         Path(f"{path}-wal").touch(0o600)
         for each in (home, *home.iterdir()):
             os.chown(each, 65534, 65534)
-        guilty = {"file": path, "folder": home, "wal": f"{path}-wal", "lock": f"{path}.lock"}[what]
+        beside = {"folder": home, "wal": Path(f"{path}-wal"), "lock": Path(f"{path}.lock")}
+        guilty = beside.get(what, path)
         os.chown(guilty, 0, 0)
         os.seteuid(65534)
         try:

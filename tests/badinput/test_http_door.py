@@ -20,6 +20,7 @@ from tests.flow.rig import config
 from tests.web.http_bench import TESTER, WALL, Gateway, Line, Reply
 
 CHANNEL = ChannelConfig("p", "rapidpro", post_url="https://platform.example/x")
+HOST = b" HTTP/1.1\r\nHost: h\r\n"
 LOGIN = b"username=tester&password=foobar"
 
 
@@ -131,6 +132,16 @@ def test_http_08_udhs_that_are_none(udh: bytes) -> None:
     assert Door().get(b"&to=1&from=1&text=x&udh=" + udh).status == 400
 
 
+@pytest.mark.parametrize("udh", ["050", "zz", "06", "0500030102", "8c" + "00" * 140])
+def test_http_08_a_udh_in_json_is_hex_and_whole(udh: str) -> None:
+    door = Door()
+    body = b'{"username":"tester","password":"foobar","to":"1","from":"1","text":"x","udh":"%b"}'
+    body %= udh.encode()
+    head = b"POST /cgi-bin/sendsms" + HOST + b"Content-Type: application/json\r\n"
+    assert door.line.ask(head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)).status == 400
+    assert not door.gateway.orders
+
+
 def test_http_10_a_field_twice_is_refused_and_in_a_kannel_conf_the_first_wins() -> None:
     assert Door().get(b"&to=1&to=2&from=1&text=x").status == 400
     kannel = Door(HttpConfig(strict=False, login_failures=0))
@@ -160,7 +171,6 @@ def test_http_03_a_user_unknown_and_a_password_wrong_are_one_answer() -> None:
     assert len({(reply.status, reply.body) for reply in replies}) == 1
 
 
-HOST = b" HTTP/1.1\r\nHost: h\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 BAD_REQUESTS = {  # what is sent, and the status that answers it
     "http-18 TRACE": (b"TRACE /" + HOST + b"\r\n", 405),
@@ -242,6 +252,7 @@ def test_http_25_a_slow_request_is_cut_off() -> None:
         door.line.send(bytes((octet,)))
         door.clock.advance(1.0)
     assert door.line.wire.aborted
+    assert door.intake.notes["cut_off"] == 1
 
 
 def test_http_21_a_caller_that_goes_away_is_counted_and_its_message_is_kept() -> None:
@@ -252,7 +263,7 @@ def test_http_21_a_caller_that_goes_away_is_counted_and_its_message_is_kept() ->
     door.line.connection.connectionLost()
     door.gateway.waiting[0](Acceptance(Verdict.ACCEPTED))
     assert len(door.gateway.orders) == 1
-    assert door.intake.unheard == 1
+    assert door.intake.notes["answered_to_nobody"] == 1
 
 
 @pytest.mark.parametrize("text", ["x" * 60_000, "\u0301" * 5000, "ы" * 1000, "€" * 3000])
@@ -359,6 +370,7 @@ def test_http_24_connections_have_a_limit_per_address_and_in_all() -> None:
     others = [Line(door.intake, f"192.0.2.{n}") for n in range(2, 30)]
     assert door.intake.connections == 20
     assert others[-1].refused
+    assert door.intake.notes["refused_connection"] == 5 + len(others) - 14
 
 
 def test_http_24_300_000_fields_cost_little() -> None:
@@ -381,7 +393,7 @@ def test_http_27_a_flood_of_pipelined_requests_is_spread_over_turns() -> None:
     assert len(door.gateway.orders) == 2000
 
 
-def test_http_29_refusals_are_counted_by_status_and_logged_ever_less_often(
+def test_http_28_refusals_are_counted_by_status_and_logged_ever_less_often(
     lines: list[str],
 ) -> None:
     door = Door()

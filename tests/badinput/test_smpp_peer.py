@@ -256,8 +256,12 @@ def test_smpp_22_tlvs_that_are_odd() -> None:
     [received] = heard(peer.hear(deliver(tlvs=both)), Received)
     assert received.inbound.payload == b"hi"  # as Kannel; docs/security.md says why
     body = pdus.encode(deliver())[16:] + b"\x14\x00\xff\xff" + b"cut"
+    said(peer)
     events = peer.hear(raw(pdus.DELIVER_SM, 8, body))
     assert not closes(events)
+    assert not heard(events, Received)
+    [refusal] = said(peer)
+    assert (refusal.sequence, refusal.status) == (8, 0xC0)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,9 @@ def _bind_answer(protocol: str, asked: bytes) -> bytes:
         bind = pdus.decode(asked[: int.from_bytes(asked[:4], "big")])
         return pdus.encode(pdus.BindResp(bind.command | pdus.RESPONSE, 0, bind.sequence, b"evil"))
     login = asked[: asked.index(b"\x03") + 1]
-    return (wire_ucp if protocol == "ucp" else wire_cimd2).answer_bind(login, Outcome.DONE)
+    if protocol == "ucp":
+        return wire_ucp.answer_bind(login, Outcome.DONE)
+    return wire_cimd2.answer_bind(login, Outcome.DONE)
 
 
 class Hostile:

@@ -88,7 +88,7 @@ def losses(gateway: Gateway) -> float:
     )
 
 
-def test_g32_bad_input_of_every_kind_costs_only_itself(
+def test_g32_all_03_bad_input_of_every_kind_costs_only_itself(
     rig: Rig, record: Record, long: bool
 ) -> None:
     seconds = 60 if long else 8

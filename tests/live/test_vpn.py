@@ -178,7 +178,7 @@ CONNECT = """
 """
 
 
-def test_a_socket_is_bound_to_the_tunnel_before_its_first_packet(space: Space) -> None:
+def test_t05_a_socket_is_bound_to_the_tunnel_before_its_first_packet(space: Space) -> None:
     space.tunnel()
     listen = (
         "import socket, sys; s = socket.create_server(('10.200.5.10', 2775));"
@@ -196,7 +196,7 @@ def test_a_socket_is_bound_to_the_tunnel_before_its_first_packet(space: Space) -
     assert out.split() == ["connected", r"b'tun0\x00'", "50000", "60"]
 
 
-def test_without_its_tunnel_nothing_leaves_by_the_default_route(space: Space) -> None:
+def test_t05_without_its_tunnel_nothing_leaves_by_the_default_route(space: Space) -> None:
     """G15: the connection fails at once, and not one packet was sent on the other device."""
     space.tunnel()
     space.ip("link", "del", "tun0")

@@ -240,7 +240,7 @@ def test_t06_http_13_a_redirect_to_elsewhere_is_not_followed() -> None:
     ]
 
 
-def test_t06_a_proxy_is_asked_for_allowed_origins_only() -> None:
+def test_t06_http_13_a_proxy_is_asked_for_allowed_origins_only() -> None:
     world = World(Dns(["93.184.216.34"]))
     client = HttpClient(world, proxy="proxy.example:3128", targets=Targets(config()))
     got: list[HttpAnswer] = []

@@ -327,7 +327,7 @@ def asked(desk: Desk, method: str, target: str, header: str = "") -> Reply:
 
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if "status" not in name])
-def test_unless_allowed_a_get_changes_nothing(command: str) -> None:
+def test_t10_unless_allowed_a_get_changes_nothing(command: str) -> None:
     desk = Desk(SAFE)
     reply = asked(desk, "GET", f"/{command}?password=adminpw&smsc=smsc2&id={UUID}")
     assert reply.status == 405
