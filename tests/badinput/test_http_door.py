@@ -334,7 +334,9 @@ def test_http_07_a_coding_that_is_none_is_refused(coding: bytes) -> None:
 
 @pytest.mark.parametrize("coding", [b"0", b"1", b"2"])
 def test_http_07_the_three_codings_are_taken(coding: bytes) -> None:
-    assert Door().get(b"&to=1&from=1&text=%00x&coding=" + coding).status in (202, 400)
+    door = Door()
+    assert door.get(b"&to=1&from=1&text=ab&coding=" + coding).status == 202
+    assert [order.coding for order in door.gateway.orders] == [int(coding)]
 
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD"])
