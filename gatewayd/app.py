@@ -105,6 +105,7 @@ class Gateway(Service):
         self.intakes: dict[str, Intake] = {}
         self._loops: list[LoopingCall] = []
         self._stopping: Deferred[None] | None = None
+        self._hurried = False
         self.loop_lag = 0.0
         self.recovered = dict.fromkeys(RECOVERED.values(), 0)  # rows that waited at the start
         self._expected = 0.0
@@ -571,6 +572,15 @@ class Gateway(Service):
         self._stopping.addBoth(pass_on)
         return done
 
+    def hurry(self) -> None:
+        """Have a stop that is under way wait neither for SMSCs nor for platforms any more.
+
+        What they have not answered is on disk and comes again, as after a crash.
+        """
+        self._hurried = True
+        for bind in self.binds:
+            bind.abort()
+
     async def _stop(self) -> None:
         for loop in self._loops:
             if loop.running:
@@ -582,7 +592,7 @@ class Gateway(Service):
             lane.held = True
             lane.stop_timer()
         drained = DeferredList([bind.stopService() for bind in self.binds])
-        await self._within(drained, self.config.limits.drain)
+        await self._within(drained, 0.0 if self._hurried else self.config.limits.drain)
         for bind in self.binds:
             bind.abort()
         await self._within(drained, ABORTED)
@@ -607,7 +617,7 @@ class Gateway(Service):
         def look() -> None:
             active = sum(box.active for box in self.calls.boxes.values())
             active += sum(box.active for box in self.reports.boxes.values())
-            if active and self.reactor.seconds() < end:
+            if active and self.reactor.seconds() < end and not self._hurried:
                 self.reactor.callLater(LOOK, look)
             else:
                 done.callback(None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -34,6 +35,9 @@ def _reactor() -> Any:
 
 
 def _run(args: argparse.Namespace) -> int:
+    # A SIGHUP would end the process until the daemon takes it over. The file is yet to be read, so
+    # there is nothing to read again.
+    signal.signal(signal.SIGHUP, lambda *_: None)
     from gatewayd.commands.run import run  # noqa: PLC0415
 
     return run(args.config, _reactor())
