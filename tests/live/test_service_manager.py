@@ -18,7 +18,12 @@ pytestmark = pytest.mark.live
 
 CONFIG = """\
 smscs:
-  - {{id: op, host: 127.0.0.1, port: {smsc}, system-id: demo, password: secret}}
+  - id: op
+    host: 127.0.0.1
+    port: {smsc}
+    system-id: demo
+    password: secret
+    smpp: {{unbind-timeout: 60}}
 users:
   - {{username: demo, password: demo-password}}
 http:

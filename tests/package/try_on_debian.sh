@@ -180,7 +180,8 @@ inside sed -i 's/operator-password/secret/' /etc/gatewayd/secrets/operator
 cat > "$root/etc/gatewayd/gatewayd.yaml" <<END
 smscs:
   - {id: operator, host: 127.0.0.1, port: $SMSC, system-id: trial, rate: $RATE,
-     password: "credential:operator", reconnect: {cap: 1s}}
+     password: "credential:operator", reconnect: {cap: 1s},
+     smpp: {unbind-timeout: 30s}}
 users:
   - {username: trial, password: "credential:platform"}
 http:
@@ -216,6 +217,7 @@ soon 30 grep -q 'submit' /trial/smsc.log || say "the SMSC gets nothing"
 before=$(shown MainPID)
 at_upgrade=$(queued)
 inside dpkg -i /trial/new.deb >> "$work/dpkg.log" 2>&1 || { cat "$work/dpkg.log" >&2; exit 1; }
+# shellcheck disable=SC2016 # ${ is dpkg's
 must_be "upgraded to" "$(inside dpkg-query -W -f '${Version}' gatewayd)" "$version+upgrade1"
 if [ "$(shown MainPID)" = "$before" ]; then wrong "restarted by the upgrade" no; fi
 must_be "after the upgrade" "$(shown ActiveState) $(shown Result)" "active success"
@@ -239,6 +241,39 @@ inside systemctl reload gatewayd || true
 soon 10 sh -c "systemctl show gatewayd -p StatusText | grep -q 'reload failed'" || true
 figure "a broken file, reloaded" "$(shown ActiveState): $(shown StatusText | cut -c 1-90)"
 must_be "restarts that nobody asked for" "$(shown NRestarts)" 0
+
+# ---- under a tighter service manager: a hang, and a drain that is longer than it waits for a stop
+
+say "hanging and draining"
+mkdir -p "$root/etc/systemd/system/gatewayd.service.d"
+printf '[Service]\nWatchdogSec=3\nTimeoutStopSec=4\n' \
+  > "$root/etc/systemd/system/gatewayd.service.d/trial.conf"
+sed -i '/no-such-key/d' "$root/etc/gatewayd/gatewayd.yaml"
+echo 'limits: {drain: 9s}' >> "$root/etc/gatewayd/gatewayd.yaml"
+inside systemctl daemon-reload
+inside systemctl restart gatewayd
+before=$(shown MainPID)
+began=$(date +%s)
+inside kill -STOP "$before"
+soon 60 sh -c "test \$(systemctl show gatewayd -p MainPID --value) != $before &&
+  systemctl is-active -q gatewayd" || wrong "hung (SIGSTOP), WatchdogSec=3" "not replaced"
+figure "hung (SIGSTOP), WatchdogSec=3: ready again after" "$(($(date +%s) - began)) s"
+must_be "restarts by then" "$(shown NRestarts)" 1
+
+inside sh -c "kill \$(pgrep -f '[s]imulate smpp')"
+inside sh -c "exec setsid gatewayd simulate smpp --silent 100% --port $SMSC \
+  --system-id trial --password secret > /trial/silent.log 2>&1 < /dev/null" &
+soon 30 sh -c "gatewayd ctl -c /etc/gatewayd/gatewayd.yaml status | grep -q 'online'" ||
+  say "no bind to the silent SMSC"
+inside python3 /trial/traffic.py send $SENDSMS 900000 5 /trial/silent > "$work/silent"
+soon 15 grep -q submit /trial/silent.log || say "the silent SMSC gets nothing"
+began=$(date +%s)
+inside systemctl stop gatewayd
+figure "drain of 9 s with TimeoutStopSec=4: stopped after" "$(($(date +%s) - began)) s"
+must_be "and not killed" "$(shown Result) $(shown ExecMainStatus)" "success 0"
+inside systemctl start gatewayd
+sleep 1.2
+figure "the five that were never answered, after the start" "$(shown StatusText)"
 
 say "removing and purging"
 inside dpkg -r gatewayd >> "$work/dpkg.log" 2>&1
