@@ -48,7 +48,7 @@ sed -e "s|@VERSION@|$version|" -e "s|@ARCHITECTURE@|$architecture|" \
   -e "s|@MAINTAINER@|$maintainer|" -e "s|@SIZE@|$(du -sk "$root" | cut -f 1)|" \
   -e "s|@PYTHON@|3.$minor|" -e "s|@NEXT_PYTHON@|3.$((minor + 1))|" -e "s|@LIBC@|2.${libc:-17}|" \
   packaging/debian/control.in > "$control/control"
-for script in postinst prerm postrm; do
+for script in preinst postinst prerm postrm; do
   install -m 755 "packaging/debian/$script" "$control/$script"
 done
 echo /etc/gatewayd/gatewayd.yaml.example > "$control/conffiles"

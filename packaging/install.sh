@@ -94,7 +94,7 @@ units() {
 documents() {
   rm -rf "$DESTDIR${doc:?}"
   # shellcheck disable=SC2046 # names of our own pages
-  copy "$DESTDIR$doc" README.md CHANGELOG.md LICENSE conf systemd/drop-ins \
+  copy "$DESTDIR$doc" README.md CHANGELOG.md LICENSE conf systemd \
     $(find docs -type f -name '*.md' | LC_ALL=C sort)
 }
 

@@ -140,6 +140,8 @@ class Daemon:
 
     def _reload(self, always: bool = False) -> None:
         """SIGHUP: read the file again; a broken one changes nothing."""
+        if self._ending:
+            return
         self.manager.reloading()
         try:
             config = configuration.read(self._path)

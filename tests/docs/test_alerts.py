@@ -1,4 +1,4 @@
-"""The alerts speak of series that exist, with labels that they have, and the guide explains each."""
+"""The alerts name series that exist, with labels they have, and the guide explains each."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def test_the_watchdog_is_fed_from_the_reactor(unit: Unit) -> None:
     unit.spawn(watchdog=1.0)
     assert unit.says("READY=1"), unit.gateway.tail()
     for _ in range(5):
-        assert unit.says("WATCHDOG=1", timeout=1.0)
+        assert unit.says("WATCHDOG=1", timeout=10.0)
 
 
 def test_a_reload_is_told_with_its_error_which_stays_until_it_is_mended(unit: Unit) -> None:

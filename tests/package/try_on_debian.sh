@@ -279,6 +279,8 @@ say "removing and purging"
 inside dpkg -r gatewayd >> "$work/dpkg.log" 2>&1
 must_be "removed: configuration and store are kept" \
   "$(inside ls /etc/gatewayd/gatewayd.yaml /var/lib/gatewayd/gatewayd.sqlite3 | wc -l)" 2
+inside dpkg -i /trial/new.deb >> "$work/dpkg.log" 2>&1
+must_be "installed again: running" "$(shown ActiveState)" active
 inside dpkg -P gatewayd >> "$work/dpkg.log" 2>&1
 everything > "$work/after"
 # Backups of the user data base are what the system makes of any change of it.
