@@ -59,7 +59,7 @@ def test_a_wrong_line_would_be_seen(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_a_unit_exposes_little(unit: str, tmp_path: Path) -> None:
+def test_t16_a_unit_exposes_little(unit: str, tmp_path: Path) -> None:
     threshold = f"--threshold={round(EXPOSURE * 10)}"
     done = analyze("security", "--offline=true", threshold, str(installed(unit, tmp_path)))
     assert done.returncode == 0, done.stdout[-200:]
