@@ -76,7 +76,7 @@ kills: $(STAMP) ## kill -9 under load, again and again (KILLS=50 SECONDS=120)
 soak: $(STAMP) ## load, and a fault each minute; memory, descriptors, timers, tasks (SOAK_MINUTES=30)
 	$(PY) -m tests.live.soak --minutes $(SOAK_MINUTES)
 
-lab: $(STAMP) ## a VPN that breaks in every way, in network namespaces; writes docs/lab.md (root, Linux)
+lab: $(STAMP) ## a VPN that breaks in every way, and the unit under systemd; writes docs/lab.md (root, Linux)
 	$(PY) -m tests.lab --report $(LAB)
 
 fuzz: $(STAMP) ## hostile input for SECONDS=120, on chance; rates, the slowest case; findings in tests/golden/fuzz
