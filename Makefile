@@ -11,9 +11,12 @@ QUICK ?=
 KILLS ?= 50
 SECONDS ?= 120
 SOAK_MINUTES ?= 30
+PREFIX ?= /usr/local
+DESTDIR ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test guarantees check lint format types imports replay fuzz bench torture lab constraints clean
+.PHONY: help setup run test guarantees check lint format types imports replay fuzz bench torture lab constraints clean \
+  install uninstall deb deb-test
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -73,11 +76,23 @@ kills: $(STAMP) ## kill -9 under load, again and again (KILLS=50 SECONDS=120)
 soak: $(STAMP) ## load, and a fault each minute; memory, descriptors, timers, tasks (SOAK_MINUTES=30)
 	$(PY) -m tests.live.soak --minutes $(SOAK_MINUTES)
 
-lab: $(STAMP) ## a VPN that breaks in every way, in network namespaces; writes docs/lab.md (root, Linux)
+lab: $(STAMP) ## a VPN that breaks in every way, and the unit under systemd; writes docs/lab.md (root, Linux)
 	$(PY) -m tests.lab --report $(LAB)
 
-fuzz: $(STAMP) ## hostile input for SECONDS=120, on chance; what is found is kept in tests/golden/fuzz
+fuzz: $(STAMP) ## hostile input for SECONDS=120, on chance; rates, the slowest case; findings in tests/golden/fuzz
 	$(PY) -m tests.badinput.fuzz --seconds $(SECONDS) $(FUZZ)
+
+install: ## into PREFIX=/usr/local: program, units, documentation, /etc/gatewayd (as root)
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' PYTHON='$(PYTHON)' sh packaging/install.sh install
+
+uninstall: ## takes it away again; keeps configuration and store
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' sh packaging/install.sh uninstall
+
+deb: ## the package for the Debian this runs on, into dist/ (wants python3-venv)
+	@sh packaging/build-deb.sh
+
+deb-test: ## the package on a clean Debian 12: install, upgrade under load, purge (root, debootstrap)
+	@sh tests/package/try_on_debian.sh
 
 # One resolver run for the daemon, one for everything, held to the first; no address of an index,
 # no path and no option of the machine that ran it may get into the files.

@@ -96,6 +96,7 @@ class Gateway(Service):
         self.began = reactor.seconds()
         self._loops: list[LoopingCall] = []
         self._stopping: Deferred[None] | None = None
+        self._hurried = False
         self.loop_lag = 0.0
         self.reloads = Reloads(self.started)
         self._expected = 0.0
@@ -374,6 +375,15 @@ class Gateway(Service):
         self._stopping.addBoth(pass_on)
         return done
 
+    def hurry(self) -> None:
+        """Have a stop that is under way wait neither for SMSCs nor for platforms any more.
+
+        What they have not answered is on disk and comes again, as after a crash.
+        """
+        self._hurried = True
+        for bind in self.binds:
+            bind.abort()
+
     async def _stop(self) -> None:
         for loop in self._loops:
             if loop.running:
@@ -381,7 +391,7 @@ class Gateway(Service):
         await self.doors.close()
         self.smscs.hold()
         drained = DeferredList(self.smscs.disconnect())
-        await self.within(drained, self.config.limits.drain)
+        await self.within(drained, 0.0 if self._hurried else self.config.limits.drain)
         self.smscs.abort()
         await self.within(drained, ABORTED)
         self.smscs.stop()
@@ -403,7 +413,7 @@ class Gateway(Service):
         def look() -> None:
             active = sum(box.active for box in self.calls.boxes.values())
             active += sum(box.active for box in self.reports.boxes.values())
-            if active and self.reactor.seconds() < end:
+            if active and self.reactor.seconds() < end and not self._hurried:
                 self.reactor.callLater(LOOK, look)
             else:
                 done.callback(None)

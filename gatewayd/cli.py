@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gatewayd import __version__
+from gatewayd import __version__, outputs
 
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong use or wrong configuration."
 EXAMPLES = """\
@@ -34,6 +35,9 @@ def _reactor() -> Any:
 
 
 def _run(args: argparse.Namespace) -> int:
+    # A SIGHUP would end the process until the daemon takes it over. The file is yet to be read, so
+    # there is nothing to read again.
+    signal.signal(signal.SIGHUP, lambda *_: None)
     from gatewayd.commands.run import run  # noqa: PLC0415
 
     return run(args.config, _reactor())
@@ -487,6 +491,7 @@ DEMO_SMSC_PORT and DEMO_PLATFORM_PORT name other ports, DEMO_STORE a store that 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code comes back."""
+    outputs.open_closed_ones()
     args = parser().parse_args(arguments)
     try:
         code: int = args.call(args)

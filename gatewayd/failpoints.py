@@ -1,6 +1,7 @@
-"""Named steps at which the process can be made to kill itself, for crash tests.
+"""Named steps at which the process can be made to kill itself or to hang, for crash tests.
 
-`GATEWAYD_FAILPOINT=name:kill` names one; docs/failpoints.md says what must hold afterwards. The
+`GATEWAYD_FAILPOINT=name:kill` names one; docs/failpoints.md says what must hold afterwards. With
+`name:hang` whoever takes the step, the reactor or the store's thread, stands still for good. The
 steps of the store are calls in its code. Those of the flows are put around their calls here, and
 only when one is named: otherwise they cost nothing at all.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,8 @@ Around = Callable[..., Any]  # (the call it is put around, *its arguments)
 
 def hit() -> None:
     """The step is reached."""
+    while os.environ.get(VARIABLE, "").endswith(":hang"):
+        time.sleep(3600)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -45,8 +49,8 @@ def of_store(environ: Mapping[str, str]) -> Callable[[str], None]:
 
 def _named(environ: Mapping[str, str]) -> str:
     name, _, action = environ.get(VARIABLE, "").partition(":")
-    if name and action != "kill":
-        raise UsageError(f"{VARIABLE}: {name}:kill is all that can be asked for")
+    if name and action not in ("kill", "hang"):
+        raise UsageError(f"{VARIABLE}: {name}:kill or {name}:hang is all that can be asked for")
     return name
 
 

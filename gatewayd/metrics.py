@@ -84,6 +84,9 @@ SERIES: dict[str, Series] = {
     "gatewayd_http_requests": Series(
         "counter", "Requests we answered, by listener and status", ("listener", "code")
     ),
+    "gatewayd_http_notes": Series(
+        "counter", "Oddities of callers, and of our own answers to them", ("listener", "what")
+    ),
     "gatewayd_logins": Series(
         "counter", "Logins of sendsms that failed, or were not even checked", ("result",)
     ),
@@ -102,6 +105,9 @@ SERIES: dict[str, Series] = {
     "gatewayd_dlr_receipts": Series("counter", "Receipts that came from SMSCs"),
     "gatewayd_dlr_reports": Series("counter", "Reports made for platforms"),
     "gatewayd_dlr_unmatched": Series("counter", "Receipts that matched no message"),
+    "gatewayd_dlr_ids_repeated": Series(
+        "counter", "Message ids that an SMSC gave again while the first waited for its receipt"
+    ),
     "gatewayd_dlr_parked": Series("gauge", "Receipts that wait for their submit's answer"),
     "gatewayd_dlr_pending": Series("gauge", "Segments in memory that wait for a receipt"),
     "gatewayd_concat_parts": Series("gauge", "Parts of long MO that wait for the others"),

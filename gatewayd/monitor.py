@@ -192,6 +192,7 @@ class Monitor:
         put("gatewayd_dlr_receipts", dlr.receipts)
         put("gatewayd_dlr_reports", dlr.made)
         put("gatewayd_dlr_unmatched", dlr.unmatched)
+        put("gatewayd_dlr_ids_repeated", dlr.ids_repeated)
         put("gatewayd_dlr_parked", dlr.parked)
         put("gatewayd_dlr_pending", dlr.pending)
         self._fill_forwards(scrape)
@@ -206,13 +207,7 @@ class Monitor:
         put("gatewayd_store_commit_seconds", gateway.journal.commit_seconds)
         put("gatewayd_store_bytes", gateway.store.size())
         put("gatewayd_store_failing", float(gateway.journal.failing))
-        for name, intake in gateway.intakes.items():
-            put("gatewayd_http_connections", intake.connections, name)
-            codes: Counter[int] = Counter()
-            for (_, code), count in intake.answered.items():
-                codes[code] += count
-            for code, count in sorted(codes.items()):
-                put("gatewayd_http_requests", count, name, str(code))
+        self._fill_listeners(scrape)
         self.tick(now)
 
     def _fill_lane(self, scrape: Scrape, lane: MtLane) -> None:
@@ -244,6 +239,18 @@ class Monitor:
             put("gatewayd_enquire_link_rtt_seconds", bind.round_trip, smsc, name)
             for what, count in bind.notes.items():
                 put("gatewayd_bind_notes", count, smsc, name, what)
+
+    def _fill_listeners(self, scrape: Scrape) -> None:
+        put = scrape.put
+        for name, intake in self._gateway.intakes.items():
+            put("gatewayd_http_connections", intake.connections, name)
+            codes: Counter[int] = Counter()
+            for (_, code), count in intake.answered.items():
+                codes[code] += count
+            for code, count in sorted(codes.items()):
+                put("gatewayd_http_requests", count, name, str(code))
+            for what, count in intake.notes.items():
+                put("gatewayd_http_notes", count, name, what)
 
     def _fill_forwards(self, scrape: Scrape) -> None:
         put = scrape.put

@@ -415,8 +415,10 @@ def test_every_series_is_filled_and_the_page_can_be_read(start: Start) -> None:
     life.send("x")
     answer(life, link, *life.submits(link))
     life.settle()
+    life.gateway.binds[0].round_trip = 0.25
     page = life.gateway.metrics.render().decode()
     for line in (
+        'gatewayd_enquire_link_rtt_seconds{bind="a/0",smsc="a"} 0.25',
         'gatewayd_bind_up{bind="a/0",smsc="a"} 1.0',
         'gatewayd_messages_total{direction="mt",result="accepted"} 1.0',
         'gatewayd_segments_total{result="accepted",smsc="a"} 1.0',

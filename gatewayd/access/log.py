@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -47,6 +48,8 @@ _EVENTS: Final = {
     "MALFORMED SMS": FAILED,
     "No answer from the SMSC": FAILED,
 }
+# A receipt repeats the beginning of the message's own text.
+_OWN_TEXT: Final = re.compile(rb"(?<=text:).+", re.IGNORECASE | re.DOTALL)
 _LONG: Final = 10_000  # messages of several segments that are followed; the oldest is forgotten
 
 Kept = TypeVar("Kept")
@@ -286,7 +289,9 @@ class AccessLog:
             return
         if self._redact:
             entry.sender, entry.receiver = masked(entry.sender), masked(entry.receiver)
-            if not entry.report:
+            if entry.report:
+                entry.octets = _OWN_TEXT.sub(lambda m: b"*" * len(m[0]), entry.octets)
+            else:
                 entry.octets = b"*" * len(entry.octets)
                 if entry.coding in (Coding.OCTETS, Coding.UCS2):
                     entry.octets = b"\0" * len(entry.octets)

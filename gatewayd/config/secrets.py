@@ -16,6 +16,10 @@ from gatewayd.config.model import Secret
 
 # Far more than any password, far less than a mistaken path to a database would read.
 MAX_SECRET = 4096
+# The units say LoadCredential=gatewayd:/etc/gatewayd/secrets, and systemd calls the files in there
+# gatewayd_NAME.
+SECRETS = "/etc/gatewayd/secrets"
+OF_FOLDER = "gatewayd_"
 
 _PLACEHOLDER = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})?")
 _CREDENTIAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,254}")
@@ -113,13 +117,20 @@ def read_file(path: str, *, private: bool = True, limit: int = MAX_SECRET) -> st
 
 
 def _credential(name: str, environ: Mapping[str, str]) -> str:
-    """A credential of systemd (LoadCredential=). Its folder is private; modes there show ACLs."""
+    """A credential of systemd (LoadCredential=). Its folder is private; modes there show ACLs.
+
+    Who runs `gatewayd check` or `ctl` beside the service is not given any, and reads the file that
+    the units load: root can.
+    """
     if not _CREDENTIAL.fullmatch(name):
         raise ValueError("credential: needs the plain name given to LoadCredential=")
     folder = environ.get("CREDENTIALS_DIRECTORY", "")
     if not folder:
-        raise ValueError(
-            f"credential:{name} needs CREDENTIALS_DIRECTORY: "
-            f"run under systemd with LoadCredential={name}:..."
-        )
+        try:
+            return read_file(f"{SECRETS}/{name}")
+        except ValueError as error:
+            raise ValueError(f"{error} (and systemd gives no credentials here)") from None
+    of_folder = f"{folder}/{OF_FOLDER}{name}"
+    if os.path.lexists(of_folder) and not os.path.lexists(f"{folder}/{name}"):
+        return read_file(of_folder, private=False)
     return read_file(f"{folder}/{name}", private=False)

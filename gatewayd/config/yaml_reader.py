@@ -126,6 +126,9 @@ def _check(config: Config, problems: Problems, open_listener: bool) -> None:
     validate.check_vpn(config, problems)
     if config.store.path == ":memory:":
         problems.warn_at(("store", "path"), "keeps messages in memory: a stop loses them")
+    elif config.store.path and not config.store.path.startswith("/"):
+        # started elsewhere, the daemon would begin with an empty store
+        problems.error_at(("store", "path"), "is not an absolute path (/var/lib/gatewayd/...)")
     for index, channel in enumerate(config.channels):
         if channel.exec and not config.http.allow_exec:
             problems.error_at(

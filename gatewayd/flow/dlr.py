@@ -81,7 +81,7 @@ class DlrFlow:
         self._folds: OrderedDict[int, Fold] = OrderedDict()
         self.failed: Callable[[int, Work], None] = _nothing  # called when a message fails
         self._began = keys.take()
-        self.receipts = self.unmatched = self.made = 0
+        self.receipts = self.unmatched = self.made = self.ids_repeated = 0
         self.on_unmatched: Callable[[str, Receipt], None] = _nobody
 
     def configure(self, config: Config) -> None:
@@ -163,7 +163,8 @@ class DlrFlow:
 
     def _named(self, name: str, segment: Segment) -> None:
         pending = self._pending
-        self._finished.pop(name, None)  # the SMSC gives the id a second time
+        self._finished.pop(name, None)  # the SMSC gives the id a second time: the newer one has it
+        self.ids_repeated += name in pending
         pending[name] = segment
         if len(pending) > PENDING:
             pending.popitem(last=False)

@@ -115,6 +115,14 @@ class MoFlow:
             return
         key = f"{smsc}/{inbound.source}/{inbound.destination}/{part.reference}/{part.total}"
         waiting = self._sets.get(key)
+        other = None if waiting is None else waiting.get(part.number)
+        if other is not None and other.inbound.payload != inbound.payload:
+            if len(self._sets[key]) == part.total:  # it is being joined, for a moment
+                answer(Outcome.THROTTLED)
+                return
+            # the phone used the reference again: what is missing will not come any more
+            self._give_up(key)
+            waiting = None
         if waiting is None:
             if self._parts >= self._parts_limit:
                 self.refused += 1
@@ -175,12 +183,16 @@ class MoFlow:
             and len(waiting) < next(iter(waiting.values())).total  # else it is being joined
         ]
         for key in late:
-            waiting = self._sets.pop(key)
-            self._parts -= len(waiting)
-            self.incomplete += 1
-            ends = [part.id for part in waiting.values()]
-            self._keep(self._released(waiting), Work(ends=ends), None)
+            self._give_up(key)
         return len(late)
+
+    def _give_up(self, key: str) -> None:
+        """Hand on what has come of a set."""
+        waiting = self._sets.pop(key)
+        self._parts -= len(waiting)
+        self.incomplete += 1
+        ends = [part.id for part in waiting.values()]
+        self._keep(self._released(waiting), Work(ends=ends), None)
 
     @property
     def parts_waiting(self) -> int:

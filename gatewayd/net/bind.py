@@ -23,7 +23,7 @@ from gatewayd.config import BindConfig, BindMode, SmscConfig
 from gatewayd.flow.limiter import Backoff
 from gatewayd.model import Outcome, Segment
 from gatewayd.net.link import BindProtocol
-from gatewayd.net.path import SETTLE, Gate
+from gatewayd.net.path import SETTLE, Closable, Gate
 from gatewayd.net.vpn import Path
 from gatewayd.smsc.contract import (
     Alive,
@@ -211,6 +211,9 @@ class BindService(Service):
     def path_changed(self, path: Path) -> None:
         """The watcher's word on the tunnel."""
         self._gate.tell(path)
+
+    def part(self) -> Closable | None:
+        return None if self._link is None else self._link.part()
 
     def hold(self) -> None:
         self._cancel_timer()

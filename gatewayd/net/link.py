@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf
+from socket import socket
 from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
@@ -11,6 +12,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from gatewayd.model import Outcome, Segment
+from gatewayd.net.sockets import keep_open
 from gatewayd.smsc.contract import Closing, Event, Session
 
 if TYPE_CHECKING:
@@ -77,6 +79,12 @@ class BindProtocol(Protocol):
         abort = getattr(self.transport, "abortConnection", None)
         if abort is not None:
             abort()
+
+    def part(self) -> socket | None:
+        """Drop the link at once, but for its socket."""
+        kept = keep_open(self.transport)
+        self.abort()
+        return kept
 
     # a push producer towards its own transport: submits pause while the SMSC does not read
 

@@ -7,6 +7,10 @@
     Up, another    connects after SETTLE            dropped, connects after SETTLE (required)
 
 Required or not is `vpn.require`; "another" is another address or a device made anew.
+
+Of a link that was dropped since its path is down, the socket stays open until there is a path: the
+SMSC's packets may come with the device, before the route, and the kernel's answers to them must not
+leave by another device (`net.sockets.keep_open`).
 """
 
 from __future__ import annotations
@@ -21,6 +25,12 @@ GRACE = 2.0  # seconds that a link outlives its path: routes may be on their way
 SETTLE = 0.2  # seconds from route to connect: addresses, firewalls and neighbours come with it
 
 
+class Closable(Protocol):
+    """What is left of a link."""
+
+    def close(self) -> None: ...
+
+
 class Gated(Protocol):
     """What the gate asks of its bind."""
 
@@ -32,6 +42,9 @@ class Gated(Protocol):
 
     def abort(self) -> None:
         """Drop the link."""
+
+    def part(self) -> Closable | None:
+        """Drop the link, but for its socket, which comes back if there is one."""
 
     def path_told(self) -> None:
         """Submits may go or not, other than before."""
@@ -49,6 +62,7 @@ class Gate:
         self._source = ""  # the link's address on our side
         self._linked = False
         self._grace: IDelayedCall | None = None
+        self._left: Closable | None = None  # of a link that was dropped
 
     @property
     def shut(self) -> str:
@@ -72,6 +86,7 @@ class Gate:
         before, self._path = self._path, path
         if isinstance(path, Up):
             self._stop_grace()
+            self._let_go()
             self._up(path)
         elif self._required:
             self._bind.hold()
@@ -91,7 +106,12 @@ class Gate:
 
     def _over(self) -> None:
         self._grace = None
-        self._bind.abort()
+        self._left = self._bind.part()
+
+    def _let_go(self) -> None:
+        left, self._left = self._left, None
+        if left is not None:
+            left.close()
 
     def _stop_grace(self) -> None:
         if self._grace is not None:

@@ -7,6 +7,7 @@ Twisted makes a socket and begins to connect it in one go. Its own hook for maki
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet import tcp
@@ -55,6 +56,28 @@ def user_timeout(smsc: SmscConfig) -> float:
     if not options.enquire_interval:
         return _WITHOUT_ENQUIRE
     return options.enquire_interval + options.enquire_timeout * max(1, options.enquire_misses)
+
+
+def keep_open(transport: Any) -> socket.socket | None:
+    """Another handle on the socket under `transport`, which outlives it; None if there is none.
+
+    Packets of a connection whose socket is closed are answered by the kernel with resets, by
+    whatever route there is. While the socket is open they belong to it, and so to its device. The
+    kernel is told not to give it up by itself. Closing the handle resets the connection.
+    """
+    under = getattr(transport, "transport", transport)  # TLS lies above TCP
+    handle = getattr(under, "getHandle", lambda: None)()
+    if not isinstance(handle, socket.socket):
+        return None
+    try:
+        kept = handle.dup()
+    except OSError:
+        return None
+    with suppress(OSError):
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 0)
+        if (option := getattr(socket, "TCP_USER_TIMEOUT", None)) is not None:
+            kept.setsockopt(socket.IPPROTO_TCP, option, 0)
+    return kept
 
 
 class ReadySocket(tcp.Client):

@@ -79,12 +79,43 @@ class Receipted(NamedTuple):
 class Noted(NamedTuple):
     """Something worth a counter and perhaps a log line; nothing needs to be done about it.
 
-    `what` is one of a fixed set (a metric label): bad_pdu, unknown_command, unknown_response,
-    late_response, alert, lossy_text, no_message_id, trailing_octets ...
+    `what` is one of `NOTES`, a metric label; `detail` goes to the log: no text of a message.
     """
 
     what: str
     detail: str
+
+
+# What can be odd about a peer. Whatever it sends, there are no others.
+NOTES = frozenset(
+    {
+        "alert",
+        "bad_pdu",
+        "dropped_incomplete",
+        "general_error",
+        "generic_nack",
+        "late_response",
+        "list_refused",
+        "lossy_text",
+        "nack",
+        "no_message_id",
+        "noise",
+        "not_bound",
+        "packet_number",
+        "refused_deliver",
+        "refused_submit",
+        "repeated_packet",
+        "rested",
+        "second_bind",
+        "too_early",
+        "trailing_octets",
+        "unknown_command",
+        "unknown_option",
+        "unknown_response",
+        "unknown_sequence",
+        "window_refused",
+    }
+)
 
 
 class Alive(NamedTuple):

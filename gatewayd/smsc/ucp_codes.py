@@ -88,6 +88,8 @@ AUTHENTICATION_FAILURE = 7
 ALREADY_IN_LIST = 33
 CALL_BARRED = 5
 
+_LONGEST_CODE, _LONGEST_TEXT = 5, 200  # of what an SMSC says; it goes into logs and reports
+
 
 def text_of(code: int) -> str:
     """What an error code says."""
@@ -95,8 +97,8 @@ def text_of(code: int) -> str:
 
 
 def reason_of(code: str, text: str) -> str:
-    """The reason in a report, as Kannel words it: ``06-AdC invalid``."""
-    return f"{code}-{text or text_of(number(code))}"
+    """The reason in a report, as Kannel words it: ``06-AdC invalid``; an endless one is cut."""
+    return f"{code[:_LONGEST_CODE]}-{text[:_LONGEST_TEXT] or text_of(number(code))}"
 
 
 def rsn_text(rsn: int) -> str:

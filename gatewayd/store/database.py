@@ -142,12 +142,14 @@ class Database:
             # Before SQLite does it with the umask's mode: these are people's messages.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             return
-        if not os.access(path, os.R_OK | os.W_OK, effective_ids=True):
-            raise StoreError(
-                f"user {os.geteuid()} may not read and write it; give it to the daemon's user"
-            )
-        with open(path, "rb") as file:
-            if file.read(len(_MAGIC)) != _MAGIC:
+        for file in (path, f"{path}-wal"):
+            if os.path.exists(file) and not os.access(file, os.R_OK | os.W_OK, effective_ids=True):
+                raise StoreError(
+                    f"user {os.geteuid()} may not read and write {os.path.basename(file)};"
+                    " give it to the daemon's user"
+                )
+        with open(path, "rb") as store:
+            if store.read(len(_MAGIC)) != _MAGIC:
                 raise StoreError(f"does not begin as a store does; {_rescue(path)}")
 
     def _prepare(self) -> None:

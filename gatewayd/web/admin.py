@@ -96,8 +96,8 @@ class Admin:
     """Handler of every path of the admin listener; pass it as the intake's default.
 
     `render` makes the metrics page, `ctl` answers what begins with its prefix. A wrong password is
-    answered ``Denied`` with status 200, each one in a row a second later than the last, at most
-    `LONGEST_DENIAL`.
+    answered ``Denied``, each one in a row a second later than the last, at most `LONGEST_DENIAL`;
+    with status 403, where Kannel has 200.
     """
 
     def __init__(
@@ -118,6 +118,7 @@ class Admin:
             config.admin_allow_ip, config.admin_deny_ip, only_allowed=config.strict
         )
         self._by_get = config.admin_by_get
+        self._denied_status = 403 if config.strict else 200
         self._denials = 0
         self._banner = banner()
 
@@ -182,9 +183,9 @@ class Admin:
         delay = min(float(self._denials), LONGEST_DENIAL)
         self._denials += 1
         if delay:
-            self._clock.callLater(delay, self._reply, request, page, "Denied")
+            self._clock.callLater(delay, self._reply, request, page, "Denied", self._denied_status)
         else:
-            self._reply(request, page, "Denied")
+            self._reply(request, page, "Denied", self._denied_status)
 
     def _special(self, path: str) -> Answer | None:
         if path == "/metrics":

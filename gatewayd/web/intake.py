@@ -26,6 +26,7 @@ from zope.interface import implementer
 
 from gatewayd import __version__
 from gatewayd.config.model import HttpConfig
+from gatewayd.web.counts import Counts
 from gatewayd.web.request import (
     FAILED,
     KANNEL_HEADERS,
@@ -33,7 +34,7 @@ from gatewayd.web.request import (
     Answer,
     Handler,
     Request,
-    host_of,
+    address_of,
     unknown_request,
 )
 
@@ -301,7 +302,7 @@ class Connection(Protocol):
         """Take the answer to the request that is being handled."""
         intake = self._intake
         path = request.path
-        intake.answered[path if path in intake.routes else "", answer.status] += 1
+        intake.count(path if path in intake.routes else "", answer.status, self.peer)
         if self._gone or self._closing:
             intake.unheard += 1
             return
@@ -330,8 +331,8 @@ class Connection(Protocol):
 
     def _answer_bad(self) -> None:
         intake = self._intake
-        intake.refused_requests += 1
         status = self._why if intake.tells_why else 400
+        intake.count("", status, self.peer)
         allow = b"\r\nAllow: GET, HEAD, POST" if status == 405 else b""
         self._write(intake.prefix(status, "1.1") + b"0%b\r\nConnection: Close\r\n\r\n" % allow)
         self._closing = True
@@ -393,14 +394,11 @@ class Connection(Protocol):
         return waited > idle
 
 
-class Intake(Factory):
+class Intake(Counts, Factory):
     """Makes a `Connection` per caller, finds the handler by path, and keeps the limits.
 
     `routes` maps a path, exactly and with its case, to its handler; `default` takes the others.
     A PUT is refused except on the paths in `puts`.
-    The counters are for metrics: `answered` by (path of a route or "", status), `unheard` answers
-    whose caller had gone, requests refused as malformed or too long, connections refused by the
-    limits, connections closed for want of activity, and failures of handlers.
     """
 
     noisy = False
@@ -415,13 +413,8 @@ class Intake(Factory):
         wall: Callable[[], float] = time.time,
         puts: Collection[str] = (),
     ) -> None:
+        super().__init__()
         self.clock = clock
-        self.answered: Counter[tuple[str, int]] = Counter()
-        self.unheard = 0
-        self.refused_requests = 0
-        self.refused_connections = 0
-        self.timeouts = 0
-        self.failures = 0
         self.tick = 0
         self.stopping = False
         self._wall = wall
@@ -462,7 +455,7 @@ class Intake(Factory):
         return len(self._connections)
 
     def buildProtocol(self, addr: IAddress | None) -> Connection | None:
-        peer = host_of(addr)
+        peer = address_of(addr)
         if len(self._connections) >= self._most or self._by_address[peer] >= self._most_per_address:
             self.refused_connections += 1
             return None

@@ -113,7 +113,7 @@ def unknown_request(request: Request) -> None:
     request.reply(UNKNOWN_REQUEST)
 
 
-def host_of(address: IAddress | None) -> str:
+def address_of(address: IAddress | None) -> str:
     """The IP address of a peer; an IPv4 address that came through IPv6 is written as IPv4."""
     host = cast(str, getattr(address, "host", ""))
     return host.removeprefix("::ffff:") if "." in host else host

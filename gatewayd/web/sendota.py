@@ -53,6 +53,8 @@ class SendOta:
             request.reply(too_many_failures(blocked))
             return
         except Refused as refused:
+            self._sendsms.begin()
+            self._sendsms.note_refusal(request.peer, refused.answer)
             request.reply(refused.answer)
             return
         self._accept(order, partial(self._sendsms.decided, request, []))

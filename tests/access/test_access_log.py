@@ -204,10 +204,12 @@ def test_redacted_lines_hold_no_text_and_no_number(tmp_path: Path) -> None:
     log.received(mo)
     log.called(mo, "http://p/in?text=secret", "secret", HttpAnswer(200))
     log.answered(mo, "fixed", "secret")
+    log.unmatched("s", Receipt("7", 1, "id:7 stat:DELIVRD Text:secret and\nmore"))
     whole = "\n".join([*bench.lines(), *bench.lines("requests.log")])
     for canary in ("secret", "5582999", "5577", "".join(f"{ord(c):04X}" for c in "secret")):
         assert canary not in whole
     assert "[msg:6:******]" in whole
+    assert "id:7 stat:DELIVRD Text:***************]" in whole
     assert "**********111" in whole
 
 

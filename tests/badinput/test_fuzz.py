@@ -14,14 +14,14 @@ FOUND = sorted(KEPT.glob("*/*.bin"))
 
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("name", FUZZED)
-def test_hostile_input_costs_only_itself(name: str, part: int) -> None:
+def test_all_04_hostile_input_costs_only_itself(name: str, part: int) -> None:
     for case in cases(name, f"fixed {part}", CASES * FUZZED[name].share // 100 // PARTS):
         found = attempt(name, case)
         assert not found, (found, case)
 
 
 @pytest.mark.parametrize("path", FOUND, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_what_was_found_stays_mended(path: Path) -> None:
+def test_all_04_what_was_found_stays_mended(path: Path) -> None:
     assert not attempt(path.parent.name, path.read_bytes())
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gatewayd.config import secrets
 from gatewayd.config.model import Secret
 from gatewayd.config.secrets import MAX_SECRET, interpolate, is_plain, read_file, resolve
 
@@ -137,8 +138,35 @@ def test_a_credential_comes_from_the_folder_of_the_service_manager(tmp_path: Pat
     (tmp_path / "smsc").write_text("s3cret\n")
     (tmp_path / "smsc").chmod(0o440)
     assert resolve("credential:smsc", {"CREDENTIALS_DIRECTORY": str(tmp_path)}) == "s3cret"
-    with pytest.raises(ValueError, match="LoadCredential=smsc"):
+
+
+def test_a_credential_may_come_from_a_folder_that_systemd_loaded_as_a_whole(tmp_path: Path) -> None:
+    (tmp_path / "gatewayd_smsc").write_text("s3cret\n")
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    assert resolve("credential:smsc", environ) == "s3cret"
+    (tmp_path / "smsc").write_text("named by itself\n")
+    assert resolve("credential:smsc", environ) == "named by itself"
+
+
+def test_without_systemd_a_credential_is_the_file_that_the_units_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that root may check what the service will be given."""
+    monkeypatch.setattr(secrets, "SECRETS", str(tmp_path))
+    (tmp_path / "smsc").write_text("s3cret\n")
+    (tmp_path / "smsc").chmod(0o644)
+    with pytest.raises(ValueError, match="open to group or others"):
         resolve("credential:smsc", {})
+    (tmp_path / "smsc").chmod(0o600)
+    assert resolve("credential:smsc", {}) == "s3cret"
+    with pytest.raises(ValueError, match="absent: No such file"):
+        resolve("credential:absent", {})
+
+
+def test_the_units_load_the_folder_and_the_name_that_are_looked_for() -> None:
+    for unit in ("gatewayd.service", "gatewayd@.service"):
+        line = f"LoadCredential={secrets.OF_FOLDER.removesuffix('_')}:{secrets.SECRETS}\n"
+        assert line in (Path(__file__).parents[2] / "systemd" / unit).read_text()
 
 
 def test_a_password_in_the_environment_may_look_like_a_place() -> None:

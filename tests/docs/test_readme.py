@@ -27,7 +27,7 @@ NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-GATEWAYD = re.compile(r"^(?:\$ )?(?:sudo -u \w+ )?(?:\S+=\S+ )*(?:\S*/)?(gatewayd .*)$")
+GATEWAYD = re.compile(r"^(?:\$ )?(?:sudo (?:-u \w+ )?)?(?:\S+=\S+ )*(?:\S*/)?(gatewayd .*)$")
 MAKE = re.compile(r"^(?:\$ )?make (.+)$")
 
 

@@ -118,7 +118,7 @@ def test_a_repeated_part_is_answered_and_changes_nothing() -> None:
     rig = Rig(config())
     deliver(rig, 1)
     rig.turn()
-    again = deliver(rig, 1, payload=b"changed")
+    again = deliver(rig, 1)
     rig.turn()
     assert rig.outcome(again) == "done"
     assert rig.mo.parts_waiting == 1
@@ -126,6 +126,28 @@ def test_a_repeated_part_is_answered_and_changes_nothing() -> None:
     deliver(rig, 2)
     deliver(rig, 3)
     assert told(rig) == ["<1><2><3>"]
+
+
+def test_a_part_with_another_text_begins_another_message_and_loses_neither() -> None:
+    """The phone used its reference again, before or while the first message came."""
+    rig = Rig(config())
+    for number, text in ((1, b"old1"), (3, b"old3"), (1, b"new1"), (2, b"new2"), (3, b"new3")):
+        assert deliver(rig, number, payload=text)
+        rig.turn()
+    assert told(rig) == ["old1", "old3", "new1new2new3"]
+    assert (rig.mo.incomplete, rig.mo.parts_waiting, rig.disk.rows()) == (1, 0, [])
+
+
+def test_a_part_of_another_message_waits_while_the_first_is_joined() -> None:
+    rig = Rig(config())
+    deliver(rig, 1, total=2)
+    deliver(rig, 2, total=2)
+    early = deliver(rig, 1, total=2, payload=b"other")
+    assert rig.outcome(early) == "throttled"
+    assert told(rig) == ["<1><2>"]
+    deliver(rig, 1, total=2, payload=b"other")
+    deliver(rig, 2, total=2, payload=b"whole")
+    assert told(rig) == ["<1><2>", "otherwhole"]
 
 
 def test_a_repeat_of_the_last_part_while_the_message_is_being_kept_changes_nothing() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -16,30 +17,33 @@ from typing import NamedTuple
 
 from tests.lab.vpn import SMSC, SMSC_NET, VpnLab
 
-SMSC_PORT, SENDSMS, ADMIN = 2775, 13013, 13000
+SMSC_PORT, OTHER_PORT, SENDSMS, ADMIN = 2775, 2776, 13013, 13000
 ENQUIRE, ANSWER = 3.0, 4.0  # seconds: enquire_link every, answered within
+DRAIN = 10.0  # seconds that a stop waits for the SMSC
 
-_CONFIGURATION = """\
+CONFIGURATION = """\
 smscs:
   - id: operator
     host: {host}
     port: {port}
     system-id: lab
-    password: ${{LAB_PASSWORD}}
+    password: {password}
     window: 20
     connect-timeout: 3s
     {tunnel}
     {pulse}
+{more}
 users:
   - username: lab
-    password: ${{LAB_PASSWORD}}
+    password: {password}
 http:
   sendsms: 127.0.0.1:{sendsms}
   admin: 127.0.0.1:{admin}
+limits:
+  drain: {drain:g}s
 logging:
   format: json
-store:
-  path: {store}
+{files}
 """
 _PULSE = (
     f"smpp: {{enquire-interval: {ENQUIRE:g}s, enquire-timeout: {ANSWER:g}s, enquire-misses: 1}}"
@@ -47,6 +51,7 @@ _PULSE = (
 _DOWN = re.compile(r"path down|operator/0: .*next attempt")
 _BOUND = re.compile(r"operator/0 is bound")
 _PATH_UP = re.compile(r"the path through \S+ is up")
+_UNCERTAIN = re.compile(r"^No answer to the submit|^Perhaps sent before")
 
 
 class Line(NamedTuple):
@@ -54,6 +59,14 @@ class Line(NamedTuple):
 
     at: float  # wall time
     text: str
+
+
+class Call(NamedTuple):
+    """One call of sendsms; `status` 0: nobody answered."""
+
+    at: float
+    status: int
+    word: str
 
 
 @dataclass
@@ -73,47 +86,84 @@ class Trial:
     """A gateway, an SMSC, a caller and a sniffer in one lab."""
 
     def __init__(
-        self, lab: VpnLab, rate: float, *, require: bool = True, hasty: bool = True
+        self,
+        lab: VpnLab,
+        rate: float,
+        *,
+        require: bool = True,
+        hasty: bool = True,
+        more: str = "",
     ) -> None:
-        """`hasty`: enquire_link as `ENQUIRE` and `ANSWER` say, else as by default."""
+        """`hasty`: enquire_link as `ENQUIRE` and `ANSWER` say, else as by default.
+
+        `more` are further SMSCs, as YAML.
+        """
         self.lab = lab
         self.rate = rate
         self._folder = lab.folder
         self._calls = 0
-        tunnel = f"vpn: {{device: {lab.device}, require: {str(require).lower()}}}"
-        self._configuration = self._folder / "gatewayd.yaml"
-        self._configuration.write_text(
-            _CONFIGURATION.format(
-                host=SMSC,
-                port=SMSC_PORT,
-                tunnel=tunnel,
-                pulse=_PULSE if hasty else "smpp: {}",
-                sendsms=SENDSMS,
-                admin=ADMIN,
-                store=self._folder / "gatewayd.sqlite3",
-            )
+        self.configuration = CONFIGURATION.format(
+            host=SMSC,
+            port=SMSC_PORT,
+            tunnel=f"vpn: {{device: {lab.device}, require: {str(require).lower()}}}",
+            pulse=_PULSE if hasty else "smpp: {}",
+            sendsms=SENDSMS,
+            admin=ADMIN,
+            drain=DRAIN,
+            password=self.password,
+            files=self.files,
+            more=more,
         )
+        self.configure(self.configuration)
         lab.python("sniffer", "wan", "tests.lab.sniffer", "togw", SMSC_NET, self._path("beside"))
         lab.spawn("monitor", "gw", "ip", "-tshort", "monitor", "link", "address", "route")
         self.start_smsc()
-        lab.spawn(
+        self.start_gateway()
+        if self.wait(_BOUND, 0.0, 25.0) is None:
+            raise RuntimeError(f"the gateway is not bound\n{lab.logs()}")
+
+    # -- the gateway, here a plain process -------------------------------------------------------
+
+    @property
+    def password(self) -> str:
+        """How the configuration names it."""
+        return "${LAB_PASSWORD}"
+
+    @property
+    def files(self) -> str:
+        """What the configuration says of files."""
+        return f"store:\n  path: {self._folder / 'gatewayd.sqlite3'}"
+
+    @property
+    def log_file(self) -> Path:
+        return self._folder / "gateway.log"
+
+    def configure(self, text: str) -> None:
+        """Write the configuration; the gateway does not hear of it."""
+        (self._folder / "gatewayd.yaml").write_text(text)
+
+    def start_gateway(self) -> None:
+        self.lab.spawn(
             "gateway",
             "gw",
             *("env", "LAB_PASSWORD=labpass"),
-            *(sys.executable, "-m", "gatewayd", "run", "-c", str(self._configuration)),
+            *(sys.executable, "-m", "gatewayd", "run", "-c", self._path("gatewayd.yaml")),
         )
-        if self.wait(_BOUND, 0.0, 15.0) is None:
-            raise RuntimeError(f"the gateway is not bound\n{lab.logs()}")
+
+    def reload(self) -> None:
+        self.lab.send("gateway", signal.SIGHUP)
+
+    # -- the others ------------------------------------------------------------------------------
 
     def _path(self, name: str) -> str:
         return str(self._folder / name)
 
-    def start_smsc(self) -> None:
-        self.lab.python("smsc", "op", "tests.lab.smsc", SMSC, str(SMSC_PORT), self._path("texts"))
+    def start_smsc(self, name: str = "smsc", port: int = SMSC_PORT, ledger: str = "texts") -> None:
+        self.lab.python(name, "op", "tests.lab.smsc", SMSC, str(port), self._path(ledger))
 
     def start_calls(self) -> None:
         self._calls += 1
-        argv = (str(SENDSMS), str(self.rate), self._path("taken"), f"w{self._calls}x")
+        argv = (str(SENDSMS), str(self.rate), self._path("calls"), f"w{self._calls}x")
         self.lab.python("caller", "gw", "tests.lab.caller", *argv)
 
     def stop_calls(self) -> None:
@@ -124,7 +174,7 @@ class Trial:
     def log(self, pattern: re.Pattern[str], since: float) -> list[Line]:
         """Lines that match, not older than `since`."""
         found = []
-        for line in (self._folder / "gateway.log").read_text(errors="replace").splitlines():
+        for line in self.log_file.read_text(errors="replace").splitlines():
             if not line.startswith("{"):
                 continue
             try:
@@ -138,11 +188,12 @@ class Trial:
 
     def wait(self, pattern: re.Pattern[str], since: float, limit: float) -> Line | None:
         end = time.monotonic() + limit
-        while time.monotonic() < end:
-            if (self._folder / "gateway.log").exists() and (found := self.log(pattern, since)):
+        while True:
+            if self.log_file.exists() and (found := self.log(pattern, since)):
                 return found[0]
+            if time.monotonic() > end:
+                return None
             time.sleep(0.05)
-        return None
 
     def seconds_to_down(self, since: float) -> float | None:
         """From the kernel's first word on the tunnel, or if there was none from `since`."""
@@ -167,34 +218,59 @@ class Trial:
     def path_up(self, since: float) -> Line | None:
         return self.wait(_PATH_UP, since, 0.1)
 
-    def losses(self, since: float) -> int:
-        return len(self.log(_DOWN, since))
-
     # -- the ledgers -----------------------------------------------------------------------------
 
     def _lines(self, name: str) -> list[str]:
+        """The whole lines of a file."""
         path = self._folder / name
-        return path.read_text().splitlines() if path.exists() else []
+        return path.read_text().rpartition("\n")[0].splitlines() if path.exists() else []
+
+    def calls(self, since: float = 0.0) -> list[Call]:
+        """What was answered to the calls, from `since` on."""
+        words = (line.split() for line in self._lines("calls"))
+        calls = (Call(float(at), int(status), word) for at, status, word in words)
+        return [call for call in calls if call.at >= since]
+
+    def taken(self) -> set[str]:
+        return {call.word for call in self.calls() if call.status == 202}
+
+    def refused(self, since: float) -> int:
+        """Calls that were answered otherwise, or not at all, from `since` on."""
+        return sum(call.status != 202 for call in self.calls(since))
+
+    def answered_again(self, since: float, limit: float) -> float | None:
+        """Seconds from `since` until a text was taken."""
+        end = time.monotonic() + limit
+        while time.monotonic() < end:
+            for call in self.calls(since):
+                if call.status == 202:
+                    return call.at - since
+            time.sleep(0.05)
+        return None
 
     def arrived(self) -> Counter[str]:
         events = (line.split(" ", 2) for line in self._lines("texts"))
         return Counter(event[2] for event in events if event[1] == "text")
 
+    def binds(self, ledger: str = "texts") -> int:
+        """How often the SMSC was bound to."""
+        return sum(line.split(" ")[1] == "bind" for line in self._lines(ledger))
+
     def settle(self, limit: float = 60.0) -> bool:
         """Whether everything that was taken arrives within `limit` seconds."""
         end = time.monotonic() + limit
         while time.monotonic() < end:
-            if set(self._lines("taken")) <= self.arrived().keys():
+            if self.taken() <= self.arrived().keys():
                 return True
             time.sleep(0.25)
         return False
 
-    def count(self) -> Count:
-        self.settle()
-        taken, arrived = set(self._lines("taken")), self.arrived()
+    def count(self, limit: float = 60.0) -> Count:
+        self.settle(limit)
+        taken, arrived = self.taken(), self.arrived()
         again = sum(times - 1 for times in arrived.values())
         beside, resets = map(int, Path(self._path("beside")).read_text().split())
-        uncertain = len(self.log(re.compile("^No answer to the submit"), 0.0))
+        uncertain = len(self.log(_UNCERTAIN, 0.0))
         return Count(
             taken=len(taken),
             lost=len(taken - arrived.keys()),
@@ -202,7 +278,7 @@ class Trial:
             explained=min(again, uncertain),
             beside=beside,
             resets=resets,
-            binds=sum(line.split(" ")[1] == "bind" for line in self._lines("texts")),
+            binds=self.binds(),
         )
 
     def ready(self) -> str:

@@ -13,6 +13,7 @@ three namespaces is touched.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -31,6 +32,7 @@ GW_WAN, WAN_GW = "192.0.2.2", "192.0.2.1"
 OP_WAN, WAN_OP = "198.51.100.2", "198.51.100.1"
 ROOT = Path(__file__).resolve().parents[2]
 SIDES = ("gw", "wan", "op")
+_COUNT = itertools.count()  # several labs may run in one process
 PROGRAMS = {"openvpn": ("openvpn", "openssl"), "wireguard": ("wireguard-go", "wg")}
 
 
@@ -65,7 +67,7 @@ class VpnLab:
         self.folder = folder
         self.kind = kind
         self.keepalive = keepalive
-        tag = f"gwd{os.getpid() % 100000}"
+        tag = f"gwd{os.getpid() % 100000}x{next(_COUNT)}"
         self.spaces = {side: f"{tag}-{side}" for side in SIDES}
         # wireguard-go keeps one control socket per device name for the whole machine
         self._devices = {
@@ -121,19 +123,19 @@ class VpnLab:
         if process.poll() is None:
             process.send_signal(number)
 
-    def end(self, name: str, number: signal.Signals = signal.SIGTERM) -> None:
-        """Signal a process and wait for its end."""
+    def end(self, name: str, number: signal.Signals = signal.SIGTERM) -> int | None:
+        """Signal a process and wait for its end; its exit status comes back."""
         process = self._processes.pop(name, None)
         if process is None:
-            return
+            return None
         if process.poll() is None:
             process.send_signal(signal.SIGCONT)
             process.send_signal(number)
         try:
-            process.wait(20)
+            return process.wait(20)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait()
+            return process.wait()
 
     def ip(self, side: str, *argv: str) -> str:
         return _run("ip", "-n", self.spaces[side], *argv)
@@ -292,4 +294,8 @@ class VpnLab:
         """Set the tunnel's device down or up, with its route, which the kernel forgets."""
         self.ip("gw", "link", "set", self.device, state)
         if state == "up":
-            self.ip("gw", "route", "replace", SMSC_NET, "dev", self.device)
+            self.set_route("replace")
+
+    def set_route(self, what: str) -> None:
+        """Delete the route to the SMSC's network, or put it back."""
+        self.ip("gw", "route", what, SMSC_NET, "dev", self.device)

@@ -175,7 +175,7 @@ def test_an_answer_octet_by_octet() -> None:
 
 
 @pytest.mark.parametrize("proxied", [False, True])
-def test_a_hundred_megabytes_are_not_read(proxied: bool) -> None:
+def test_platform_03_a_hundred_megabytes_are_not_read(proxied: bool) -> None:
     sent = [0]
 
     def say(transport: Any) -> None:
@@ -246,7 +246,7 @@ def test_nobody_listening_is_told_at_once() -> None:
 # -- TLS
 
 
-def certificate(name: str) -> tuple[ssl.CertificateOptions, ssl.Certificate]:
+def certificate(name: str, days: int = 1) -> tuple[ssl.CertificateOptions, ssl.Certificate]:
     """A self-signed certificate for `name`, for a server and for who trusts it."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
@@ -257,8 +257,8 @@ def certificate(name: str) -> tuple[ssl.CertificateOptions, ssl.Certificate]:
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(now - timedelta(days=2))
+        .not_valid_after(now + timedelta(days=days))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
@@ -273,8 +273,8 @@ def certificate(name: str) -> tuple[ssl.CertificateOptions, ssl.Certificate]:
     return own.options(), ssl.Certificate.loadPEM(pem)
 
 
-def serve_tls(stage: Stage, name: str) -> tuple[int, ssl.Certificate, Echo]:
-    options, trusted = certificate(name)
+def serve_tls(stage: Stage, name: str, days: int = 1) -> tuple[int, ssl.Certificate, Echo]:
+    options, trusted = certificate(name, days)
     echo = Echo()
     wrapped = TLSMemoryBIOFactory(options, False, stage.site(echo), clock=stage.reactor)
     return stage.listen(wrapped).getHost().port, trusted, echo
@@ -298,11 +298,15 @@ def test_tls_is_spoken_with_keep_alive_when_the_certificate_is_trusted() -> None
     assert len(echo.peers) == 1
 
 
-@pytest.mark.parametrize("name", ["localhost", "elsewhere.example"])
-def test_tls_with_an_unknown_authority_or_another_name_is_refused(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "days"), [("localhost", 1), ("elsewhere.example", 1), ("localhost", -1)]
+)
+def test_platform_10_tls_with_an_unknown_authority_another_name_or_out_of_date_is_refused(
+    name: str, days: int
+) -> None:
     stage = Stage()
-    port, trusted, echo = serve_tls(stage, name)
-    if name != "localhost":
+    port, trusted, echo = serve_tls(stage, name, days)
+    if name != "localhost" or days < 0:
         stage.client = HttpClient(stage.reactor, trust_root=trusted)
 
     def begin() -> None:

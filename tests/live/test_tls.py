@@ -202,7 +202,7 @@ def test_an_address_may_stand_in_the_certificate_instead_of_a_name(authority: Au
 
 
 @pytest.mark.parametrize("case", ["expired", "self-signed", "other name", "system's authorities"])
-def test_any_other_certificate_is_refused_by_default(
+def test_t04_any_other_certificate_is_refused_by_default(
     case: str, authority: Authority, tmp_path: Path
 ) -> None:
     tls = trusting(authority)

@@ -6,13 +6,18 @@ own network is touched.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -178,25 +183,36 @@ CONNECT = """
 """
 
 
-def test_a_socket_is_bound_to_the_tunnel_before_its_first_packet(space: Space) -> None:
-    space.tunnel()
-    listen = (
-        "import socket, sys; s = socket.create_server(('10.200.5.10', 2775));"
-        "print('on', flush=True); sys.stdin.read()"
-    )
-    argv = ["ip", "netns", "exec", space.far, sys.executable, "-c", listen]
+LISTEN = """
+import socket, sys
+server = socket.create_server(('10.200.5.10', 2775))
+print('on', flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def listening(space: Space, code: str = LISTEN) -> Iterator[None]:
+    """Somebody listens at the tunnel's far end."""
+    argv = ["ip", "netns", "exec", space.far, sys.executable, "-c", code]
     pipe = subprocess.PIPE
     with subprocess.Popen(argv, stdin=pipe, stdout=pipe) as smsc:
         try:
             assert smsc.stdout is not None
             smsc.stdout.readline()
-            out = space.python(CONNECT.replace("HOST", '"10.200.5.10"'))
+            yield
         finally:
             smsc.kill()
+
+
+def test_t05_a_socket_is_bound_to_the_tunnel_before_its_first_packet(space: Space) -> None:
+    space.tunnel()
+    with listening(space):
+        out = space.python(CONNECT.replace("HOST", '"10.200.5.10"'))
     assert out.split() == ["connected", r"b'tun0\x00'", "50000", "60"]
 
 
-def test_without_its_tunnel_nothing_leaves_by_the_default_route(space: Space) -> None:
+def test_t05_without_its_tunnel_nothing_leaves_by_the_default_route(space: Space) -> None:
     """G15: the connection fails at once, and not one packet was sent on the other device."""
     space.tunnel()
     space.ip("link", "del", "tun0")
@@ -206,6 +222,107 @@ def test_without_its_tunnel_nothing_leaves_by_the_default_route(space: Space) ->
     assert out.startswith("failed")
     assert "No such device" in out
     assert space.python(count) == before
+
+
+ABORT = """
+    import subprocess
+    from twisted.internet import reactor
+    from twisted.internet.protocol import Factory, Protocol
+    from gatewayd.config import SmscConfig, VpnConfig
+    from gatewayd.net.connect import Connector
+
+    def packets():
+        return open("/sys/class/net/eth9/statistics/tx_packets").read()
+
+    def connected(protocol):
+        before = packets()
+        subprocess.run(FAULT, check=True)
+        protocol.transport.write(b"for the SMSC alone")
+        reactor.callLater(0.3, protocol.transport.abortConnection)
+        reactor.callLater(0.8, lambda: print(packets() == before))
+        reactor.callLater(0.9, reactor.stop)
+
+    smsc = SmscConfig("a", "a", vpn=VpnConfig("tun0"))
+    endpoint = Connector(reactor).endpoint(smsc, "10.200.5.10", 2775)
+    endpoint.connect(Factory.forProtocol(Protocol)).addCallback(connected)
+    reactor.callLater(20, reactor.stop)
+    reactor.run()
+"""
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["link del tun0", "link set tun0 down", "addr flush dev tun0", "route del 10.200.5.0/24"],
+)
+def test_what_is_written_or_aborted_on_a_lost_path_does_not_go_beside_it(
+    space: Space, fault: str
+) -> None:
+    """G15: neither the data nor the reset of a link that was up when its path went."""
+    space.tunnel()
+    with listening(space):
+        out = space.python(ABORT.replace("FAULT", repr(["ip", *fault.split()])))
+    assert out == "True\n"
+
+
+RETURN = """
+    import subprocess
+    from twisted.internet import reactor
+    from twisted.internet.protocol import Factory, Protocol
+    from gatewayd.config import SmscConfig, VpnConfig
+    from gatewayd.net.connect import Connector
+    from gatewayd.net.sockets import keep_open
+
+    def ip(*words):
+        subprocess.run(["ip", *words], check=True)
+
+    def packets():
+        return int(open("/sys/class/net/eth9/statistics/tx_packets").read())
+
+    def connected(protocol):
+        reactor.callLater(0.3, lost, protocol.transport)
+
+    def lost(transport):
+        ip("link", "set", "tun0", "down")
+        kept = keep_open(transport) if KEEP else None
+        transport.abortConnection()
+        reactor.callLater(0.5, back, kept)
+
+    def back(kept):
+        before = packets()
+        ip("link", "set", "tun0", "up")  # which does not bring the SMSC's route back
+        reactor.callLater(4, told, kept, before)
+
+    def told(kept, before):
+        print(packets() - before)
+        reactor.stop()
+
+    smsc = SmscConfig("a", "a", vpn=VpnConfig("tun0"))
+    endpoint = Connector(reactor).endpoint(smsc, "10.200.5.10", 2775)
+    endpoint.connect(Factory.forProtocol(Protocol)).addCallback(connected)
+    reactor.callLater(20, reactor.stop)
+    reactor.run()
+"""
+
+TALK = """
+import socket, time
+server = socket.create_server(('10.200.5.10', 2775))
+print('on', flush=True)
+made, _ = server.accept()
+while True:
+    made.send(b'x')
+    time.sleep(0.05)
+"""
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_the_kernel_resets_no_connection_beside_the_tunnel_while_its_socket_is_open(
+    space: Space, keep: bool
+) -> None:
+    """The SMSC's packets come with the device, before its route; without the socket they do."""
+    space.tunnel()
+    with listening(space, TALK):
+        out = space.python(RETURN.replace("KEEP", str(keep)))
+    assert (int(out) == 0) is keep
 
 
 CHECK = """
@@ -282,6 +399,9 @@ def test_the_gateway_names_the_tunnel_in_readyz_metrics_and_log(
             metrics = space.python(ASK + "    until('up')\n    print(get('/metrics'))")
             assert 'gatewayd_vpn_up{smsc="operator"} 1.0' in metrics
             assert 'gatewayd_vpn_changes_total{smsc="operator"} 1.0' in metrics
+            last = re.search(r"^gatewayd_vpn_last_change_time_seconds.* (\S+)$", metrics, re.M)
+            assert last is not None
+            assert 0 <= time.time() - float(last[1]) < 60
             space.ip("link", "del", "tun0")
             space.python(ASK + "    until('does not exist')")
         finally:
@@ -292,6 +412,47 @@ def test_the_gateway_names_the_tunnel_in_readyz_metrics_and_log(
         "the path through tun0 is up, from 10.66.0.2",
         "path down: tun0 does not exist",
     ]
+
+
+def probed(space: Space, file: Path) -> dict[str, Any]:
+    """What `gatewayd probe` says of the one bind."""
+    argv = ["ip", "netns", "exec", space.name, sys.executable, "-m", "gatewayd"]
+    done = subprocess.run(
+        [*argv, "probe", "--json", "-c", str(file)],
+        env={**os.environ, "PW": "secret"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+        check=False,
+    )
+    [bind] = json.loads(done.stdout)["binds"]
+    told: dict[str, Any] = bind
+    return told
+
+
+def test_a_probe_walks_the_tunnel_and_ends_at_the_step_that_fails(
+    space: Space, tmp_path: Path
+) -> None:
+    """Device, address, route, connect: each is the last one told, with what to ask and whom."""
+    file = tmp_path / "gatewayd.yaml"
+    file.write_text(CONFIGURATION)
+
+    def steps() -> list[str]:
+        told = probed(space, file)["steps"]
+        assert [step["ok"] for step in told] == [True] * (len(told) - 1) + [False]
+        assert told[-1]["means"]
+        assert told[-1]["ask"]
+        return [step["step"] for step in told]
+
+    assert steps() == ["device"]
+    space.tunnel()
+    space.ip("addr", "flush", "dev", "tun0")
+    assert steps() == ["device", "address"]
+    space.ip("addr", "add", "10.66.0.2/24", "dev", "tun0")
+    assert steps() == ["device", "address", "resolve", "route"]
+    space.ip("route", "add", "10.200.5.0/24", "via", "10.66.0.1")
+    assert steps() == ["device", "address", "resolve", "route", "connect"]
 
 
 def test_a_gateway_that_may_not_watch_its_tunnel_does_not_start(tmp_path: Path) -> None:

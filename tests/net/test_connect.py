@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 from OpenSSL import SSL
+from twisted.internet.address import IPv4Address
+from twisted.internet.interfaces import IHostnameResolver
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock
+from zope.interface import implementer
 
 from gatewayd.config import ListenerConfig, SmscConfig, TlsConfig
 from gatewayd.net.connect import Connector, ServerContext, Unverified, client_options
@@ -38,6 +41,40 @@ def test_an_smsc_is_connected_to_within_its_time() -> None:
 )
 def test_our_own_address_may_be_fixed(fields: dict[str, Any], own: tuple[str, int]) -> None:
     assert connected(**fields)[4] == own
+
+
+@implementer(IHostnameResolver)
+class Names:
+    """Gives a name another address each time."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def resolveHostName(
+        self,
+        resolutionReceiver: Any,
+        hostName: str,
+        portNumber: int = 0,
+        addressTypes: Any = None,
+        transportSemantics: str = "TCP",
+    ) -> Any:
+        self.asked.append(hostName)
+        resolutionReceiver.resolutionBegan(None)
+        address = IPv4Address("TCP", f"192.0.2.{len(self.asked)}", portNumber)
+        resolutionReceiver.addressResolved(address)
+        resolutionReceiver.resolutionComplete()
+
+
+def test_a_name_is_looked_up_again_at_each_connect() -> None:
+    reactor = MemoryReactorClock()
+    names = Names()
+    reactor.installNameResolver(names)
+    connector = Connector(reactor)
+    for _ in range(2):
+        endpoint = connector.endpoint(SmscConfig("a", "a"), "smsc.example", 2775)
+        endpoint.connect(Factory.forProtocol(Protocol))
+    assert names.asked == ["smsc.example"] * 2
+    assert [client[0] for client in reactor.tcpClients] == ["192.0.2.1", "192.0.2.2"]
 
 
 @pytest.mark.parametrize(

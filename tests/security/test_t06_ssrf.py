@@ -77,7 +77,7 @@ LITERALLY_BAD = [
 
 
 @pytest.mark.parametrize("url", LITERALLY_BAD)
-def test_t06_a_bad_dlr_url_is_refused_at_submit(url: str) -> None:
+def test_t06_http_12_a_bad_dlr_url_is_refused_at_submit(url: str) -> None:
     gateway = Gateway()
     line, _ = sendsms_line(gateway, config())
     query = b"username=tester&password=foobar&from=1&to=2&text=x&dlr-mask=31&dlr-url="
@@ -170,7 +170,7 @@ def called(whole: Config, url: str, *answers: list[str]) -> tuple[list[tuple[str
     return [(host, port) for host, port, *_ in world.tcpClients], got[0].error
 
 
-def test_t06_the_checked_address_is_the_one_that_is_connected_to() -> None:
+def test_t06_http_13_the_checked_address_is_the_one_that_is_connected_to() -> None:
     # the second answer is what a rebinding name would say to whoever asks again
     found, _ = called(
         config("http://*.example"), "http://e.example/", ["93.184.216.34"], ["127.0.0.1"]
@@ -191,7 +191,7 @@ def test_t06_the_checked_address_is_the_one_that_is_connected_to() -> None:
         ("8.9.8.200", "the network of an SMSC"),
     ],
 )
-def test_t06_a_name_that_leads_inside_is_not_connected_to(address: str, why: str) -> None:
+def test_t06_http_13_a_name_that_leads_inside_is_not_connected_to(address: str, why: str) -> None:
     found, error = called(config("http://*.example"), "http://e.example/", [address])
     assert not found
     assert "not allowed" in error
@@ -226,7 +226,7 @@ def test_t06_what_is_not_allowed_any_more_is_not_called_either() -> None:
     assert error.startswith("not allowed: stored.example:80")
 
 
-def test_t06_a_redirect_to_elsewhere_is_not_followed() -> None:
+def test_t06_http_13_a_redirect_to_elsewhere_is_not_followed() -> None:
     targets = Targets(config())
     world = World(Dns(["93.184.216.34"]))
     client = HttpClient(world, redirects=5, targets=targets)
@@ -240,7 +240,7 @@ def test_t06_a_redirect_to_elsewhere_is_not_followed() -> None:
     ]
 
 
-def test_t06_a_proxy_is_asked_for_allowed_origins_only() -> None:
+def test_t06_http_13_a_proxy_is_asked_for_allowed_origins_only() -> None:
     world = World(Dns(["93.184.216.34"]))
     client = HttpClient(world, proxy="proxy.example:3128", targets=Targets(config()))
     got: list[HttpAnswer] = []

@@ -12,7 +12,7 @@ from gatewayd.store.sqlite import SqliteStore
 
 
 @pytest.mark.parametrize("mode", range(0o1000))
-def test_t15_a_secret_file_is_taken_only_if_nobody_else_may_use_it(
+def test_t15_config_17_a_secret_file_is_taken_only_if_nobody_else_may_use_it(
     tmp_path: Path, mode: int
 ) -> None:
     path = tmp_path / "secret"

@@ -11,7 +11,9 @@ from gatewayd.errors import StoreError
 from gatewayd.store.lock import OwnerLock
 
 
-def test_t19_the_second_is_refused_and_told_the_firsts_pid_and_start(tmp_path: Path) -> None:
+def test_t19_store_03_the_second_is_refused_and_told_the_firsts_pid_and_start(
+    tmp_path: Path,
+) -> None:
     first, second = (OwnerLock(str(tmp_path / "s.lock")) for _ in range(2))
     first.acquire()
     with pytest.raises(StoreError, match=rf"pid {os.getpid()}, since 20"):

@@ -442,7 +442,7 @@ def test_smpp_050_a_description_masks_passwords() -> None:
     assert "pw" not in repr(pdus.decode(OCTETS["F14"])).replace("password", "")
 
 
-def test_rare_pdus_are_described_by_smpp_pdu_and_without_noise(
+def test_all_05_rare_pdus_are_described_by_smpp_pdu_and_without_noise(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     body = b"id7\0\1\x01250788\0"

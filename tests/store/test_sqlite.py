@@ -120,7 +120,7 @@ def test_nobody_else_may_read_the_messages(make: Callable[..., SqliteStore], pat
         assert stat.S_IMODE(os.stat(name).st_mode) == 0o600
 
 
-def test_a_store_of_a_newer_gatewayd_is_refused_by_name_and_left_alone(
+def test_store_01_a_store_of_a_newer_gatewayd_is_refused_by_name_and_left_alone(
     make: Callable[..., SqliteStore], used: str
 ) -> None:
     connection = sqlite3.connect(used)
@@ -184,7 +184,7 @@ def _no_instance(used: Path) -> None:
     "damage",
     [_text, _garbled_header, _cut, _cut_within_a_page, _garbled_pages, _no_table, _no_instance],
 )
-def test_a_damaged_store_is_refused_with_a_way_to_rescue_it_and_not_replaced(
+def test_store_07_a_damaged_store_is_refused_with_a_way_to_rescue_it_and_not_replaced(
     make: Callable[..., SqliteStore], used: str, damage: Callable[[Path], None]
 ) -> None:
     damage(Path(used))
@@ -229,7 +229,7 @@ def plain_user() -> Iterator[None]:
 
 @pytest.mark.parametrize(("locked", "words"), [("file", "read and write"), ("folder", "write in")])
 @pytest.mark.usefixtures("plain_user")
-def test_a_store_that_the_user_may_not_write_is_refused(locked: str, words: str) -> None:
+def test_store_04_a_store_that_the_user_may_not_write_is_refused(locked: str, words: str) -> None:
     folder = Path(tempfile.mkdtemp())
     store = SqliteStore(str(folder / "s"), _never, threaded=False)
     store.open(1)
@@ -330,7 +330,7 @@ def test_making_a_store_is_all_or_nothing() -> None:
 # Full disks
 
 
-def test_a_full_disk_fails_the_batch_whole_and_the_store_goes_on_when_there_is_room(
+def test_store_06_a_full_disk_fails_the_batch_whole_and_the_store_goes_on_when_there_is_room(
     make: Callable[..., SqliteStore],
 ) -> None:
     store = make()

@@ -226,6 +226,22 @@ def test_every_command_wants_its_password(command: str) -> None:
     assert all(desk.control.now.state == "running" for desk in (wrong, missing, status))
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_http_22_whatever_is_wrong_with_a_password_the_answer_is_one(command: str) -> None:
+    """In YAML with 403; a kannel.conf has Kannel's 200."""
+    for config, status in ((replace(CONFIG, strict=True), 403), (CONFIG, 200)):
+        passwords = ("", "?password=", "?password=x", "?password=adminp", f"?password={'x' * 9000}")
+        replies = [Desk(config).ask(f"/{command}{password}") for password in passwords]
+        assert {(reply.status, reply.body) for reply in replies} == {(status, b"Denied")}
+
+
+def test_http_23_a_status_page_with_a_huge_query_is_a_status_page_or_refused() -> None:
+    desk = Desk(replace(CONFIG, strict=True))
+    assert desk.ask("/status.txt?password=statuspw&" + "a=b&" * 20_000).status == 200
+    assert Desk().ask("/status.txt?password=statuspw&" + "a=b&" * 40_000).status in (400, 414)
+    assert Desk(replace(CONFIG, strict=True)).ask("/status?" + "x" * 200_000).status == 414
+
+
 def test_denied_is_written_on_every_page() -> None:
     assert Desk().ask("/status.xml").body == b'<?xml version="1.0"?>\n<gateway>\nDenied</gateway>\n'
     assert b"<p>Denied</p>" in Desk().ask("/status.html").body
@@ -259,7 +275,7 @@ def test_a_denial_is_never_endlessly_late() -> None:
         assert len(desk.line.replies()) == 1
 
 
-def test_an_address_that_may_not_come_in_gets_no_answer() -> None:
+def test_http_22_an_address_that_may_not_come_in_gets_no_answer() -> None:
     config = replace(CONFIG, admin_deny_ip=("*.*.*.*",), admin_allow_ip=("10.0.0.1",))
     for path in ("/status.txt?password=statuspw", "/metrics", "/healthz"):
         outside = Desk(config, "10.0.0.2")
@@ -311,7 +327,7 @@ def asked(desk: Desk, method: str, target: str, header: str = "") -> Reply:
 
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if "status" not in name])
-def test_unless_allowed_a_get_changes_nothing(command: str) -> None:
+def test_t10_unless_allowed_a_get_changes_nothing(command: str) -> None:
     desk = Desk(SAFE)
     reply = asked(desk, "GET", f"/{command}?password=adminpw&smsc=smsc2&id={UUID}")
     assert reply.status == 405
