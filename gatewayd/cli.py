@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Any
 
 from gatewayd import __version__, outputs
@@ -25,9 +26,12 @@ Call = Callable[[argparse.Namespace], int]
 
 
 def _reactor() -> Any:
+    """The reactor, on the monotonic clock: Twisted's own choice is the wall clock, which jumps."""
     from twisted.internet import reactor  # noqa: PLC0415 - installs it: as late as can be
 
-    return reactor
+    steady: Any = reactor
+    steady.seconds = monotonic
+    return steady
 
 
 # ---- each command loads only what it needs, when it is called
