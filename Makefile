@@ -38,11 +38,11 @@ $(STAMP): constraints-dev.txt setup.cfg pyproject.toml
 run: $(STAMP) ## the gateway on conf/demo.yaml with a simulated SMSC and a demo platform (Ctrl-C ends it)
 	@exec .venv/bin/gatewayd demo
 
-test: $(STAMP) ## the whole quick test suite
-	$(PY) -m pytest -q -n $(PYTEST_JOBS) -m "not rig"
+test: $(STAMP) ## the whole test suite, with the guarantees in their short form
+	$(PY) -m pytest -q -n $(PYTEST_JOBS) --dist worksteal
 
-guarantees: $(STAMP) ## the guarantees on running processes under load, in their short form
-	$(PY) -m pytest -q tests/guarantees -m rig
+guarantees: $(STAMP) ## of the tests, only the guarantees on running processes
+	$(PY) -m pytest -q -n $(PYTEST_JOBS) --dist worksteal tests/guarantees -m rig
 
 check: lint types imports replay test ## what CI runs: lint, types, import rules, Kannel's recorded cases, tests
 

@@ -6,6 +6,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Any
 
 from gatewayd import __version__, outputs
@@ -26,9 +27,12 @@ Call = Callable[[argparse.Namespace], int]
 
 
 def _reactor() -> Any:
+    """The reactor, on the monotonic clock: Twisted's own choice is the wall clock, which jumps."""
     from twisted.internet import reactor  # noqa: PLC0415 - installs it: as late as can be
 
-    return reactor
+    steady: Any = reactor
+    steady.seconds = monotonic
+    return steady
 
 
 # ---- each command loads only what it needs, when it is called

@@ -17,7 +17,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Guarantees that need running processes are `make guarantees`, not the quick suite."""
+    """Guarantees that need running processes can be asked for alone: `make guarantees`."""
     for item in items:
         if item.get_closest_marker("live") and GUARANTEES in item.path.parents:
             item.add_marker("rig")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from time import monotonic
 
 import pytest
 
@@ -107,3 +108,11 @@ def test_the_demo_finds_its_configuration_beside_the_package() -> None:
     found = find_file("")
     assert found is not None
     assert found.name == "demo.yaml"
+
+
+def test_timers_of_every_command_run_on_the_monotonic_clock() -> None:
+    reactor = cli._reactor()
+    assert reactor.seconds is monotonic
+    call = reactor.callLater(60, int)
+    assert 0 < call.getTime() - monotonic() <= 60
+    call.cancel()

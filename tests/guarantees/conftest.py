@@ -42,6 +42,7 @@ def record() -> Iterator[Record]:
 
     def told(verdict: Verdict) -> None:
         lines.append(verdict)
+        print(verdict.line())  # shown by pytest -rP
         write(asdict(verdict))
 
     yield told
@@ -65,6 +66,8 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
+    if report.when == "call":
+        write({"test": item.name, "seconds": report.duration})
     if report.skipped:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         write({"test": item.name, "skipped": reason.removeprefix("Skipped: ")})

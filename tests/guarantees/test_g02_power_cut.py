@@ -16,7 +16,7 @@ from gatewayd.store.contract import State
 from gatewayd.store.sqlite import SqliteStore
 from tests.guarantees.conftest import Record
 from tests.guarantees.disk import Images, preload, steps
-from tests.live.harness import Rig, kannel_conf, until
+from tests.live.harness import Gateway, Rig, drain, kannel_conf, until
 from tests.live.test_store_kill import ROOT, command
 from tests.live.torture import Verdict
 
@@ -88,44 +88,78 @@ def test_g02_crash_images_of_the_real_store(tmp_path: Path, record: Record, long
     record(Verdict(name, "power cut, writes lost and torn", total, figure, not (damaged or lost)))
 
 
-def test_g02_each_202_comes_after_a_sync(rig: Rig, record: Record, long: bool) -> None:
+CALLS = "trace=pwrite64,fdatasync,fsync,recvfrom,read,write,sendto,writev"
+DELIVER_SM, DELIVER_SM_RESP = r"\0\0\0\5\0\0\0\0", r"\200\0\0\5\0\0\0\0"
+
+
+def traced(gateway: Gateway, trace: Path) -> None:
+    """Start it below strace; skips the test where that is not possible."""
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
-    total = 2000 if long else 100
-    rig.smsc({})
-    gateway = rig.gateway(kannel_conf(rig))
-    trace = rig.folder / "trace"
-    calls = "trace=pwrite64,fdatasync,fsync,recvfrom,read,write,sendto,writev"
-    gateway.before = ["strace", "-f", "-s", "24", "-e", calls, "-o", str(trace)]
+    gateway.before = ["strace", "-f", "-s", "24", "-e", CALLS, "-o", str(trace)]
     try:
         gateway.start(timeout=60)
     except RuntimeError:
         if "ptrace" in gateway.tail().lower():
             pytest.skip("strace may not trace here")
         raise
-    caller = rig.caller({"total": total, "conns": 1, "timeout-s": 30})
-    assert until(lambda: not caller.running, 120)
-    told = caller.end()
-    assert told["codes"] == {"202": total}
-    gateway.kill()
-    accepted = unsynced = written = 0
+
+
+def unsynced(trace: Path, asked: str, answered: str) -> tuple[int, int, int]:
+    """How many asked, how many answers there were, and how many without a finished sync before.
+
+    One message after another: from what asks for it on, a write, then a sync, then the answer.
+    """
+    asks = answers = early = written = 0
     begun: dict[str, bool] = {}  # by thread: whether its sync began after a write
     synced = False
-    # One caller, one message after another: from its request on, a write, then a sync, then 202.
     for line in trace.read_text(errors="replace").splitlines():
         thread = line.split(maxsplit=1)[0]
-        if "GET /cgi-bin" in line:
+        if asked in line and re.search(r"\b(recvfrom|read)(\(| resumed)", line):
+            asks += 1
             written, synced = 0, False
-        elif "HTTP/1.1 202" in line and "resumed" not in line:
-            accepted += 1
-            unsynced += not synced
+        elif answered in line and re.search(r"\b(sendto|writev?)\(", line):
+            answers += 1
+            early += not synced
         elif "pwrite64" in line and "unfinished" not in line:
             written += 1
         elif re.search(r"f(data)?sync\(", line) and "unfinished" in line:
             begun[thread] = written > 0
         elif re.search(r"f(data)?sync", line) and line.rstrip().endswith("= 0"):
             synced = begun.pop(thread, written > 0) or synced
-    figure = f"{unsynced} answered before the sync of its row"
-    holds = accepted == total and not unsynced
+    return asks, answers, early
+
+
+def test_g02_each_202_comes_after_a_sync(rig: Rig, record: Record, long: bool) -> None:
+    total = 2000 if long else 100
+    rig.smsc({})
+    gateway = rig.gateway(kannel_conf(rig))
+    trace = rig.folder / "trace"
+    traced(gateway, trace)
+    caller = rig.caller({"total": total, "conns": 1, "timeout-s": 30})
+    assert until(lambda: not caller.running, 120)
+    told = caller.end()
+    assert told["codes"] == {"202": total}
+    gateway.kill()
+    asks, accepted, early = unsynced(trace, "GET /cgi-bin", "HTTP/1.1 202")
+    figure = f"{early} answered before the sync of its row"
+    holds = accepted == total == asks and not early
     name = "G2 each 202 has a finished fdatasync later than its row's write"
     record(Verdict(name, "none; traced by strace", accepted, figure, holds))
+
+
+def test_g09_each_deliver_sm_resp_comes_after_a_sync(rig: Rig, record: Record, long: bool) -> None:
+    """The same for what the SMSC hears: MO, one after another."""
+    total = 1000 if long else 50
+    gateway = rig.gateway(kannel_conf(rig))
+    rig.platform({})
+    smsc = rig.smsc({"mo": total, "mo-rate": 0, "mo-window": 1})
+    trace = rig.folder / "trace"
+    traced(gateway, trace)
+    assert drain(lambda: smsc.mo_acked, total, stall=30)
+    gateway.kill()
+    asks, answers, early = unsynced(trace, DELIVER_SM, DELIVER_SM_RESP)
+    figure = f"{early} answered before the sync of its row"
+    name = "G9 each deliver_sm_resp has a finished fdatasync later than its row's write"
+    holds = answers == total == asks and not early
+    record(Verdict(name, "none; traced by strace", answers, figure, holds))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -111,3 +112,24 @@ def test_g10_each_attempt_carries_the_same_id() -> None:
             told(HttpAnswer(500))
     assert len(seen) > 2
     assert len({repr(call) for call in seen}) == 1
+
+
+def test_g10_the_pauses_grow_from_a_second_to_five_minutes(record: Record) -> None:
+    chance = random.Random(10)
+    retry = Retry(first=1.0, factor=2.0, cap=300.0, jitter=0.2, horizon=86400.0)
+    channel = ChannelConfig("web", post_url="http://platform.example/mo", retry=retry)
+    rig = Rig(config(channels=(channel,)), chance=chance.random)
+    rig.deliver()
+    times: list[float] = []
+    step = 0.1
+    while rig.clock.seconds() < 7200:
+        rig.turn(step, 1)
+        while rig.web.open:
+            times.append(rig.clock.seconds())
+            rig.web.answer(500)
+    pauses = [later - earlier for earlier, later in pairwise(times)]
+    last = pauses[-10:]
+    figure = f"{len(times)} attempts; pauses {pauses[0]:.1f}, {pauses[1]:.1f}, {pauses[2]:.1f} ..."
+    figure += f" {min(last):.0f} to {max(last):.0f} s"
+    holds = 0.8 <= pauses[0] <= 1.2 + 2 * step and 240 <= min(last) < max(last) <= 360 + 2 * step
+    record(Verdict("G10 retries back off", "500 for two hours", len(times), figure, holds))

@@ -23,9 +23,10 @@ SMSC_RATE = 100
 
 
 @pytest.mark.live
+@pytest.mark.waits
 def test_g19_five_times_the_rate_of_the_smsc(rig: Rig, record: Record, long: bool) -> None:
-    seconds = 120 if long else 8
-    high = HIGH_WATER if long else 500
+    seconds = 600 if long else 4
+    high = HIGH_WATER if long else 300
     smsc = rig.smsc({"resp-rate": SMSC_RATE, "dlr-delay-ms": -1})
     conf = kannel_conf(rig, window=20, extra=[f"sms-outgoing-queue-limit = {high}"])
     gateway = rig.gateway(conf)

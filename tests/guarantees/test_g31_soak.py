@@ -8,11 +8,11 @@ from tests.guarantees.conftest import Record
 from tests.live.harness import Rig
 from tests.live.soak import Soak
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.waits]
 
 
-def test_g31_two_minutes_with_faults(rig: Rig, record: Record, long: bool) -> None:
+def test_g31_three_minutes_with_faults(rig: Rig, record: Record, long: bool) -> None:
     if not long:
         pytest.skip("the soak is part of the long form")
-    for verdict in Soak(rig, 120.0, rate=200, fault_every=10.0).run():
+    for verdict in Soak(rig, 180.0, rate=200, fault_every=10.0).run():
         record(verdict)

@@ -4,7 +4,8 @@
  *               kind (w t s d a), a blank, the file's name, a blank, offset or size, a blank,
  *               length, newline, data. A write to descriptor DISK_ACK is an "a" of what it says.
  *  DISK_FAIL    the call of this number (writes and syncs are counted) and the DISK_FAILS - 1
- *               behind it fail with the errno DISK_ERRNO. */
+ *               behind it fail with the errno DISK_ERRNO. The program itself may say so, too:
+ *               disk_arm(number, fails, errno) counts anew, disk_calls() tells how far it came. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -36,6 +37,14 @@ static void prepare(void) {
     fail_errno = e ? atol(e) : EIO;
     ack_fd = a ? atoi(a) : -1;
 }
+void disk_arm(long number, long times, long with) {
+    prepare();
+    count = 0;
+    fail_at = number;
+    fails = times;
+    fail_errno = with;
+}
+long disk_calls(void) { return count; }
 static const char *mine(int fd, char *path) {
     char link[64];
     prepare();
