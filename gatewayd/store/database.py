@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from gatewayd.errors import StoreError, UsageError
 from gatewayd.store.contract import Depth, FailPoint, Item, Queue, Recovery, Work
 from gatewayd.store.lock import OwnerLock
-from gatewayd.store.rows import COLUMNS, END, FIND, Batch, keys_of
+from gatewayd.store.rows import COLUMNS, END, FIND, VIEW, Batch, keys_of
 from gatewayd.store.schema import MIGRATIONS, migrate
 
 _MAGIC = b"SQLite format 3\0"
@@ -158,6 +158,8 @@ class Database:
         if answers[1][0] != "wal" and not self._in_memory:
             raise StoreError(f"its file system does not carry a WAL (got {answers[1][0]})")
         migrate(connection, self._failpoint, self._migrations)
+        for statement in VIEW:
+            connection.execute(statement)
         connection.execute("BEGIN IMMEDIATE")  # fails on a read-only file, and writes nothing
         connection.execute("ROLLBACK")
         if self._in_memory:
@@ -232,11 +234,11 @@ class Database:
             if self._short and any(w.puts and not (w.changes or w.ends) for w in works):
                 raise StoreError("almost no room on its disk; make room, and it goes on by itself")
         batch = Batch(works)
-        statements = batch.statements
         reserved = self._reserved_to
         if batch.highest > reserved:
             reserved = batch.highest + _KEY_BLOCK
-            statements.append(("UPDATE meta SET value = ? WHERE name = 'last_key'", [reserved]))
+            batch.reserve(reserved)
+        statements = batch.statements()
         if not statements:
             return
         self._transact(statements)
@@ -260,18 +262,17 @@ class Database:
         self._short = room < reserve
         self._rows_since_look = 0
 
-    def _transact(self, statements: Sequence[tuple[str, Sequence[object]]]) -> int:
-        """Run them as one; returns the number of rows that the last one touched."""
+    def _transact(self, statements: Sequence[tuple[str, Sequence[object]]]) -> None:
+        """Run them as one."""
         execute = self.connection.execute
         if len(statements) == 1:  # a transaction by itself: two steps less
             self._failpoint("before-commit")
-            touched = execute(*statements[0]).rowcount
+            execute(*statements[0])
         else:
             execute("BEGIN IMMEDIATE")
             try:
-                touched = 0
                 for sql, values in statements:
-                    touched = execute(sql, values).rowcount
+                    execute(sql, values)
                 self._failpoint("before-commit")
                 execute("COMMIT")
             except BaseException:
@@ -279,7 +280,6 @@ class Database:
                     execute("ROLLBACK")
                 raise
         self._failpoint("after-commit")
-        return touched
 
     def prune(self, before_key: int, limit: int) -> int:
         """As `Store.prune`."""

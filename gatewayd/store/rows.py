@@ -1,9 +1,10 @@
 """SQL for many rows at once.
 
 Each step of an SQLite statement gives the interpreter lock away, and beside a busy reactor it is
-slow to come back. One row per step (`executemany`) therefore costs up to fifteen times as much as
-all rows in one: a statement takes a power of two of rows, and the rest is padded with NULL keys,
-which match nothing.
+slow to come back: every attempt wakes a thread that mostly finds the lock taken again. So a whole
+batch of puts, changes and ends is one statement, transaction and sync included: rows for a view
+whose triggers do what each row asks for. The number of rows is a power of two, so that few
+statements are prepared; the rest is padded with rows that ask for nothing.
 """
 
 # ruff: noqa: S608 - every piece of SQL put together here is a constant of this package
@@ -11,43 +12,56 @@ which match nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
-from gatewayd.store.contract import AS_IT_IS, Change, Item, Work
+from msgspec import json
+
+from gatewayd.store.contract import AS_IT_IS, Change, Work
 
 Value = int | float | str | bytes | None
 Statement = tuple[str, Sequence[Value]]
 
-MOST = 256  # rows in one statement
-_SIZES = tuple(1 << n for n in range(MOST.bit_length()))
+MOST: Final = 256  # rows in one statement
+_SIZES: Final = tuple(1 << n for n in range(MOST.bit_length()))
 
 # In the order of Item's fields.
-COLUMNS = "queue, key, lane, body, state, priority, due, tries, coalesce(name, '')"
+COLUMNS: Final = "queue, key, lane, body, state, priority, due, tries, coalesce(name, '')"
 
-_INTO = "INSERT INTO item (key, queue, lane, state, priority, tries, due, name, body) "
+# What a row of the view asks for; its other columns are an item's, or NULL.
+_PUT, _CHANGE, _END, _RESERVE = 0, 1, 2, 3
+_FIELDS: Final = 10
+
+# For each connection, since views and triggers of the temp schema die with it.
+VIEW: Final = (
+    "CREATE TEMP VIEW work AS SELECT 0 AS op, key, queue, lane, state, priority, tries, due, name,"
+    " body FROM main.item",
+    f"CREATE TEMP TRIGGER work_put INSTEAD OF INSERT ON work WHEN NEW.op = {_PUT} BEGIN"
+    " INSERT INTO item (key, queue, lane, state, priority, tries, due, name, body) VALUES (NEW.key,"
+    " NEW.queue, NEW.lane, NEW.state, NEW.priority, NEW.tries, NEW.due, NEW.name, NEW.body); END",
+    f"CREATE TEMP TRIGGER work_change INSTEAD OF INSERT ON work WHEN NEW.op = {_CHANGE} BEGIN"
+    " UPDATE item SET state = iif(NEW.state < 0, state, NEW.state),"
+    " tries = iif(NEW.state < 0, tries, NEW.tries), due = iif(NEW.state < 0, due, NEW.due),"
+    " name = CASE WHEN NEW.name IS NULL THEN name ELSE nullif(NEW.name, '') END,"
+    " body = coalesce(NEW.body, body) WHERE key = NEW.key; END",
+    f"CREATE TEMP TRIGGER work_end INSTEAD OF INSERT ON work WHEN NEW.op = {_END} BEGIN"
+    " DELETE FROM item WHERE key IN (SELECT value FROM json_each(NEW.body)); END",
+    f"CREATE TEMP TRIGGER work_reserve INSTEAD OF INSERT ON work WHEN NEW.op = {_RESERVE} BEGIN"
+    " UPDATE meta SET value = NEW.key WHERE name = 'last_key'; END",
+)
 
 
 def _values(rows: int, columns: int) -> str:
     return "VALUES " + ",".join(["(" + ",".join("?" * columns) + ")"] * rows)
 
 
-PUT = {
-    size: _INTO + _values(1, 9)
-    if size == 1
-    else f"{_INTO}SELECT * FROM ({_values(size, 9)}) WHERE column1 IS NOT NULL"
-    for size in _SIZES
-}
-CHANGE = {
-    size: "UPDATE item SET state = iif(v.column2 < 0, state, v.column2),"
-    " tries = iif(v.column2 < 0, tries, v.column3), due = iif(v.column2 < 0, due, v.column4),"
-    " name = CASE WHEN v.column5 IS NULL THEN name ELSE nullif(v.column5, '') END,"
-    f" body = coalesce(v.column6, body) FROM ({_values(size, 6)}) AS v WHERE item.key = v.column1"
-    for size in _SIZES
-}
-END = {size: f"DELETE FROM item WHERE key IN ({','.join('?' * size)})" for size in _SIZES}
-FIND = {
+_WORK: Final = {size: "INSERT INTO work " + _values(size, _FIELDS) for size in _SIZES}
+END: Final = {size: f"DELETE FROM item WHERE key IN ({','.join('?' * size)})" for size in _SIZES}
+FIND: Final = {
     size: f"SELECT {COLUMNS} FROM item WHERE name IN ({','.join('?' * size)}) ORDER BY key"
     for size in _SIZES
 }
+
+_list_of = json.Encoder().encode
 
 
 def chunks(count: int) -> Iterable[tuple[int, int, int]]:
@@ -84,48 +98,57 @@ class Batch:
     """
 
     def __init__(self, works: Iterable[Work]) -> None:
-        self.statements: list[Statement] = []
         self.highest = 0  # key
         self.rows = 0
-        self._puts: list[Item] = []
+        self._values: list[Value] = []
         self._changes: dict[int, Change] = {}
         self._ends: set[int] = set()
         for work in works:
             self._add(work)
         self._cut()
 
+    def reserve(self, key: int) -> None:
+        """Keep in the same transaction that keys up to this one are taken."""
+        self._values += (_RESERVE, key, None, None, None, None, None, None, None, None)
+
+    def statements(self) -> list[Statement]:
+        """What to execute, in order and as one transaction; nothing for empty works."""
+        values = self._values
+        found: list[Statement] = []
+        for first, end, size in chunks(len(values) // _FIELDS):
+            if first or end * _FIELDS < len(values):
+                some = values[first * _FIELDS : end * _FIELDS]
+            else:
+                some = values
+            some += (None,) * (_FIELDS * size - len(some))
+            found.append((_WORK[size], some))
+        return found
+
     def _add(self, work: Work) -> None:
-        changes, ends = self._changes, self._ends
-        for item in work.puts:
-            key = item.key
+        changes, ends, values = self._changes, self._ends, self._values
+        for i in work.puts:
+            key = i.key
             if key in ends or key in changes:
                 self._cut()
-            self._puts.append(item)
+            # int() because a subclass such as IntEnum sends the binding down a slow path.
+            values += (_PUT, key, int(i.queue), i.lane, int(i.state), i.priority, i.tries, i.due)
+            values += (i.name or None, i.body)
             if key > self.highest:  # noqa: PLR1730 - once a row, and max() is a call
                 self.highest = key
+        self.rows += len(work.puts)
         for change in work.changes:
             old = changes.get(change.key)
             changes[change.key] = change if old is None else _merged(old, change)
         ends.update(work.ends)
 
     def _cut(self) -> None:
-        puts, changes = self._puts, list(self._changes.values())
-        for first, end, size in chunks(len(puts)):
-            values: list[Value] = []
-            # int() because a subclass such as IntEnum sends the binding down a slow path.
-            for i in puts[first:end]:
-                values += (i.key, int(i.queue), i.lane, int(i.state), i.priority, i.tries, i.due)
-                values += (i.name or None, i.body)
-            values += (None,) * (9 * size - len(values))
-            self.statements.append((PUT[size], values))
-        for first, end, size in chunks(len(changes)):
-            values = []
-            for c in changes[first:end]:
-                values += (c.key, int(c.state), c.tries, c.due, c.name, c.body)
-            values += (None,) * (6 * size - len(values))
-            self.statements.append((CHANGE[size], values))
-        self.statements += keys_of(END, list(self._ends))
-        self.rows += len(puts) + len(changes) + len(self._ends)
-        puts.clear()
-        self._changes.clear()
-        self._ends.clear()
+        values, changes, ends = self._values, self._changes, self._ends
+        for c in changes.values():
+            values += (_CHANGE, c.key, None, None, int(c.state), None, c.tries, c.due)
+            values += (c.name, c.body)
+        if ends:
+            keys = _list_of(list(ends)).decode()  # as text: octets would be SQLite's own JSON
+            values += (_END, None, None, None, None, None, None, None, None, keys)
+        self.rows += len(changes) + len(ends)
+        changes.clear()
+        ends.clear()

@@ -7,7 +7,6 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, Protocol
 
-from msgspec import Struct
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
@@ -16,22 +15,30 @@ from gatewayd.store.contract import Work
 GROUP_ROWS = 1000  # a group takes no further commit beyond this: bounds what each of them waits
 
 
-class Commit(Struct):
+class Commit:
     """Make `works` durable, perhaps together with those of the next commits."""
 
-    works: Sequence[Work]
-    answer: Deferred[None]
+    __slots__ = ("answer", "works")
+
+    def __init__(self, works: Sequence[Work], answer: Deferred[None]) -> None:
+        self.works = works
+        self.answer = answer
 
     def rows(self) -> int:
         return sum(len(w.puts) + len(w.changes) + len(w.ends) for w in self.works)
 
 
-class Call(Struct):
+class Call:
     """Anything else; `last` ends the thread."""
 
-    run: Callable[[], object]
-    answer: Deferred[Any]
-    last: bool = False
+    __slots__ = ("answer", "last", "run")
+
+    def __init__(
+        self, run: Callable[[], object], answer: Deferred[Any], last: bool = False
+    ) -> None:
+        self.run = run
+        self.answer = answer
+        self.last = last
 
 
 Answer = tuple[Deferred[Any], object]  # a Failure as the object fails it
