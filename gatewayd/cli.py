@@ -6,6 +6,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -28,6 +29,11 @@ Call = Callable[[argparse.Namespace], int]
 
 def _reactor() -> Any:
     """The reactor, on the monotonic clock: Twisted's own choice is the wall clock, which jumps."""
+    if "twisted.internet.reactor" not in sys.modules:
+        with suppress(ImportError):  # a system without epoll has another reactor
+            from gatewayd.net.reactor import install  # noqa: PLC0415
+
+            install()
     from twisted.internet import reactor  # noqa: PLC0415 - installs it: as late as can be
 
     steady: Any = reactor
@@ -42,9 +48,10 @@ def _run(args: argparse.Namespace) -> int:
     # A SIGHUP would end the process until the daemon takes it over. The file is yet to be read, so
     # there is nothing to read again.
     signal.signal(signal.SIGHUP, lambda *_: None)
+    reactor = _reactor()  # first: what is imported next might bring another
     from gatewayd.commands.run import run  # noqa: PLC0415
 
-    return run(args.config, _reactor())
+    return run(args.config, reactor)
 
 
 def _check(args: argparse.Namespace) -> int:
