@@ -11,12 +11,12 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gatewayd.errors import UsageError
 from gatewayd.model import Acceptance, Verdict
-from gatewayd.net.link import BindProtocol
+from gatewayd.smsc.contract import Event, SubmitFailed, Submitted
 
 if TYPE_CHECKING:
     from gatewayd.app import Gateway
@@ -82,7 +82,7 @@ def _then(call: Around, *words: Any) -> None:
 
 
 def _before_202(gateway: Gateway) -> None:
-    _put(gateway.mt, "_accept", _first)
+    _put(gateway.mt, "accepting", _first)
 
 
 def _after_commit_before_202(gateway: Gateway) -> None:
@@ -94,11 +94,11 @@ def _after_commit_before_202(gateway: Gateway) -> None:
 
         call(order, told)
 
-    _put(gateway.mt, "_accept", accept)
+    _put(gateway.mt, "accepting", accept)
 
 
 def _after_202(gateway: Gateway) -> None:
-    _put(gateway.mt, "hand", _first)
+    _put(gateway.mt, "handing", _first)
 
 
 def _before_submit(gateway: Gateway) -> None:
@@ -107,32 +107,31 @@ def _before_submit(gateway: Gateway) -> None:
 
 
 def _after_submit_before_resp(gateway: Gateway) -> None:
-    def heard(link: BindProtocol, data: bytes) -> None:
-        if link.session.in_flight:
+    def heard(call: Around, bind: Any, events: Sequence[Event], answer: Any) -> None:
+        if any(isinstance(event, (Submitted, SubmitFailed)) for event in events):
             hit()
-        read(link, data)
+        call(bind, events, answer)
 
-    read = BindProtocol.dataReceived
-    setattr(BindProtocol, "dataReceived", heard)  # noqa: B010 - mypy
+    _put(gateway.smscs, "events", heard)
 
 
 def _after_resp_before_commit(gateway: Gateway) -> None:
-    _put(gateway.mt, "submitted", _then)
+    _put(gateway.exchange, "submitted", _then)
 
 
 def _after_deliver_before_commit(gateway: Gateway) -> None:
-    _put(gateway.mo, "received_from", _then)
+    _put(gateway.exchange, "received", _then)
 
 
 def _after_receipt_before_commit(gateway: Gateway) -> None:
-    _put(gateway.dlr, "receipted", _then)
+    _put(gateway.exchange, "receipted", _then)
 
 
 def _after_commit_before_deliver_resp(gateway: Gateway) -> None:
-    def answer(link: BindProtocol, ticket: int, outcome: Any) -> None:
-        hit()
+    def heard(call: Around, bind: Any, events: Sequence[Event], _answer: Any) -> None:
+        call(bind, events, lambda ticket, outcome: hit())
 
-    setattr(BindProtocol, "answer", answer)  # noqa: B010 - mypy
+    _put(gateway.smscs, "events", heard)
 
 
 def _before_post(gateway: Gateway) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from gatewayd.access import AccessLog
 from gatewayd.config import ChannelConfig, Config
-from gatewayd.flow.journal import Journal
+from gatewayd.flow.journal import Journal, Unsaved
 from gatewayd.flow.keys import Keys, stamp_of
 from gatewayd.flow.lane import Lane
 from gatewayd.flow.limiter import Backoff, exhausted, pause_after
@@ -30,7 +30,7 @@ LOCAL = HttpAnswer(200)  # a channel that answers by itself: text, file
 class MoBoxes:
     """All outboxes of MO, and what becomes of the platform's answers."""
 
-    log = Logger()
+    log: ClassVar[Logger] = Logger(namespace=__name__)
 
     def __init__(
         self,
@@ -112,6 +112,7 @@ class MoBoxes:
                 settle=self._settle,
                 clock=self._clock,
                 budget=self._budget,
+                unsaved=Unsaved(self._journal),
                 **self._rules(channel),
             )
             if name not in self._channels:

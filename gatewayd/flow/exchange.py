@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 from twisted.logger import Logger
 
@@ -13,7 +14,7 @@ from gatewayd.flow.mt import MtFlow
 from gatewayd.flow.port import PortState
 from gatewayd.flow.pump import MtLane
 from gatewayd.flow.repeats import Line
-from gatewayd.model import Outcome, Segment
+from gatewayd.model import Inbound, Outcome, Receipt, Segment
 from gatewayd.smsc.contract import (
     Alive,
     BindRefused,
@@ -29,6 +30,7 @@ from gatewayd.smsc.contract import (
 )
 
 Answer = Callable[[int, Outcome], None]
+Kept = Callable[[Outcome], None]
 
 
 class Exchange:
@@ -37,12 +39,16 @@ class Exchange:
     `open_for_mo` is false while the gateway is suspended or isolated: then the SMSC keeps its MO.
     """
 
-    log = Logger()
+    log: ClassVar[Logger] = Logger(namespace=__name__)
 
     def __init__(self, mt: MtFlow, mo: MoFlow, dlr: DlrFlow) -> None:
         self._mt = mt
         self._mo = mo
         self._dlr = dlr
+        # the steps that a fail point can be put around
+        self.submitted: Callable[[str, Submitted], None] = mt.submitted
+        self.received: Callable[[str, Inbound, Kept, Line], None] = mo.received_from
+        self.receipted: Callable[[str, Receipt, Callable[[bool], None]], None] = dlr.receipted
         self.open_for_mo = True
         self.access: AccessLog | None = None
 
@@ -57,7 +63,7 @@ class Exchange:
         for event in events:
             if type(event) is Submitted and not event.late:
                 lane.answered(state, event.seconds)
-                self._mt.submitted(lane.config.name, event)
+                self.submitted(lane.config.name, event)
                 segment = event.segment
                 if segment.dlr_mask & 8 and segment.dlr_url and not segment.index:
                     state.reports += 1
@@ -95,7 +101,7 @@ class Exchange:
                 self.access.refused(lane.config.id, inbound, reason)
             answer(ticket, outcome)
 
-        self._mo.received_from(name, inbound, kept, state.line)
+        self.received(name, inbound, kept, state.line)
 
     def _receipt(self, lane: MtLane, state: PortState, event: Receipted, answer: Answer) -> None:
         ticket = event.ticket
@@ -103,7 +109,7 @@ class Exchange:
             answer(ticket, Outcome.RETRY)
             return
         state.receipts += 1
-        self._dlr.receipted(
+        self.receipted(
             lane.config.id,
             event.receipt,
             lambda ok: answer(ticket, Outcome.DONE if ok else Outcome.RETRY),
@@ -138,6 +144,7 @@ class Exchange:
 
     def _failed(self, lane: MtLane, state: PortState, event: SubmitFailed) -> None:
         name = lane.config.name
+        lane.refused(state)
         if event.outcome is Outcome.THROTTLED:
             pause = lane.throttled(state)
             self.log.debug("Throttled by {smsc} for {pause} s", smsc=name, pause=pause)

@@ -7,8 +7,9 @@ messages. A work that nobody waits for (`then` is None) may gather a little long
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -33,7 +34,7 @@ class Journal:
     without is tried again, after `pause` seconds, before anything newer.
     """
 
-    log = Logger()
+    log: ClassVar[Logger] = Logger(namespace=__name__)
 
     def __init__(
         self, store: Commits, clock: IReactorTime, *, lazy: float = 0.002, pause: float = 1.0
@@ -50,6 +51,8 @@ class Journal:
         self._after: list[Callable[[], None]] = []
         self._idle: list[Deferred[None]] = []
         self.failing = False
+        self.batch = 1  # the number of the batch that gathers
+        self.on_disk = 0  # everything of batches up to this one is
         self.commits = 0
         self.commit_seconds = 0.0
 
@@ -62,14 +65,22 @@ class Journal:
             if self._timer is None:
                 self._timer = self._clock.callLater(self._lazy, self._flush)
         elif not self._soon:
-            self._soon = True
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self._clock.callLater(0, self._flush)
+            self._flush_soon()
 
     def after_commit(self, call: Callable[[], None]) -> None:
-        """Call once after all `then`s of the commit that is being reported now."""
+        """Call once after all `then`s of the commit that is being reported now, or of the next."""
         self._after.append(call)
+
+    def urge(self) -> None:
+        """Somebody waits for what has gathered, though its works have no `then`."""
+        if self._thens and not self._busy and not self._soon:
+            self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        self._soon = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._clock.callLater(0, self._flush)
 
     def settled(self) -> Deferred[None]:
         """Fires when nothing waits to be committed."""
@@ -79,10 +90,7 @@ class Journal:
         else:
             self._idle.append(done)
             if not self._busy and not self._soon:
-                self._soon = True
-                if self._timer is not None:
-                    self._timer.cancel()
-                self._timer = self._clock.callLater(0, self._flush)
+                self._flush_soon()
         return done
 
     def _flush(self) -> None:
@@ -92,6 +100,7 @@ class Journal:
             return
         batch, self._thens = self._thens, []
         self._busy = True
+        self.batch += 1
         started = self._clock.seconds()
         self._store.commit([work for work, _ in batch]).addCallbacks(
             self._done, self._failed, callbackArgs=(batch, started), errbackArgs=(batch,)
@@ -99,6 +108,7 @@ class Journal:
 
     def _done(self, _: object, batch: list[tuple[Work, Then | None]], started: float) -> None:
         self.commits += 1
+        self.on_disk = self.batch - 1  # one commit at a time, and what failed is in the next
         self.commit_seconds = self._clock.seconds() - started
         if self.failing:
             self.failing = False
@@ -109,7 +119,7 @@ class Journal:
         if not self.failing:
             self.failing = True
             self.log.error("The store failed: {reason}", reason=failure.getErrorMessage())
-        self._thens[:0] = [(work, then) for work, then in batch if then is None]
+        self._thens[:0] = [entry for entry in batch if entry[1] is None]
         self._report([entry for entry in batch if entry[1] is not None], ok=False)
 
     def _report(self, batch: list[tuple[Work, Then | None]], *, ok: bool) -> None:
@@ -145,3 +155,53 @@ class Journal:
     def _broken(self, failure: Failure) -> None:
         self._busy = False
         self.log.failure("The journal broke", failure)
+
+
+class Unsaved:
+    """What was done elsewhere (a submit answered, a call made) and is not on disk as done.
+
+    A kill undoes the record of it, and it is done again. So it keeps its place in the window, or
+    among the calls under way, until it is on disk: that bounds what comes twice.
+    """
+
+    __slots__ = ("_count", "_journal", "_notes", "_waiting")
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._notes: deque[list[int]] = deque()  # batch, how many
+        self._count = 0
+        self._waiting = False
+
+    def note(self) -> None:
+        """One more; its work is given to the journal in this turn."""
+        batch = self._journal.batch
+        if self._notes and self._notes[-1][0] == batch:
+            self._notes[-1][1] += 1
+        else:
+            self._notes.append([batch, 1])
+        self._count += 1
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        if self._count:
+            on_disk, notes = self._journal.on_disk, self._notes
+            while notes and notes[0][0] <= on_disk:
+                self._count -= notes.popleft()[1]
+        return self._count
+
+    def wait(self, call: Callable[[], None], urgent: bool = True) -> None:
+        """Call after the next commit, which comes at once if it is `urgent`.
+
+        Who asks twice is called once.
+        """
+        if not self._waiting:
+            self._waiting = True
+
+            def committed() -> None:
+                self._waiting = False
+                call()
+
+            self._journal.after_commit(committed)
+        if urgent:
+            self._journal.urge()

@@ -61,6 +61,9 @@ class MtFlow:
         self._smscs: dict[str, SmscConfig] = {}
         self._shapes: dict[str, tuple[int, bool]] = {}
         self._reference = int(chance() * 65536)
+        # the steps that a fail point can be put around
+        self.accepting: Callable[[Order, Callable[[Acceptance], None]], None] = self._accept
+        self.handing: Callable[[Composed], None] = self.hand
         self.quotas = Quotas(())
         self.configure(config)
         self.seen = Seen(keys, journal, wall)
@@ -105,9 +108,9 @@ class MtFlow:
     def accept(self, order: Order, reply: Callable[[Acceptance], None]) -> None:
         """Keep the order's messages and tell `reply` once they are on disk, or why not."""
         if order.once:
-            self.seen.admit(order, reply, self._accept)
+            self.seen.admit(order, reply, self.accepting)
         else:
-            self._accept(order, reply)
+            self.accepting(order, reply)
 
     def _accept(self, order: Order, reply: Callable[[Acceptance], None]) -> None:
         waiting = self._waiting()
@@ -140,7 +143,7 @@ class MtFlow:
             try:
                 reply(acceptance)
             finally:  # it is ours now, whoever hears of it
-                self.hand(composed)
+                self.handing(composed)
 
         self._journal.add(composed.work, kept)
 

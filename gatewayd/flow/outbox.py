@@ -12,11 +12,12 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from heapq import heapify, heappop, heappush
 from math import inf
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from gatewayd.flow.journal import Unsaved
 from gatewayd.flow.lane import Keyed, Lane
 from gatewayd.flow.limiter import Backoff
 from gatewayd.model import HttpAnswer
@@ -67,7 +68,7 @@ class Outbox(Generic[T]):
     how many seconds to try again, or None when the item is finished.
     """
 
-    log = Logger()
+    log: ClassVar[Logger] = Logger(namespace=__name__)
 
     def __init__(
         self,
@@ -81,6 +82,7 @@ class Outbox(Generic[T]):
         chain: Callable[[T], Hashable] | None = None,
         spacing: float = 0.0,
         probing: Backoff | None = None,
+        unsaved: Unsaved | None = None,
     ) -> None:
         self.lane = lane
         self.name = lane.name
@@ -92,6 +94,7 @@ class Outbox(Generic[T]):
         self._chain = chain
         self._spacing = spacing
         self._probing = probing
+        self._unsaved = unsaved  # calls that were answered
         self._chains: dict[Hashable, deque[T]] = {}
         self._chained = 0
         self._waiting: list[tuple[float, int, T]] = []  # retries: due, key, item
@@ -158,7 +161,11 @@ class Outbox(Generic[T]):
         now = self._clock.seconds()
         while self._cooling and self._cooling[0][0] <= now:
             self._release(self._cooling.popleft()[1])
-        while self.active < (1 if self.failures and self._probing else self._parallel):
+        most = 1 if self.failures and self._probing else self._parallel
+        while self.active < most:
+            if self._unsaved is not None and self.active + self._unsaved.count >= most:
+                self._unsaved.wait(self.pump)
+                break
             if self.failures and self._resume_at > now:
                 break
             if not self._waiting and not self.lane.has_work(now):
@@ -211,6 +218,8 @@ class Outbox(Generic[T]):
             pause = self._settle(item, answer)
         except Exception:  # noqa: BLE001 - it costs its own item, which the next start finds again
             self.log.failure("An answer could not be settled")
+        if self._unsaved is not None:
+            self._unsaved.note()
         now = self._clock.seconds()
         trouble = answer.status in TROUBLE or answer.status >= 500
         if trouble and not answer.error.startswith(NOT_MADE):

@@ -7,6 +7,7 @@ from math import inf
 from typing import Protocol
 
 from gatewayd.config import BindMode
+from gatewayd.flow.journal import Unsaved
 from gatewayd.flow.limiter import Backoff
 from gatewayd.flow.repeats import Line
 from gatewayd.model import Segment
@@ -53,10 +54,12 @@ class PortState:
         "received",
         "refusals",
         "reports",
+        "unsaved",
     )
 
-    def __init__(self, port: Port, backoff: Backoff) -> None:
+    def __init__(self, port: Port, backoff: Backoff, unsaved: Unsaved) -> None:
         self.port = port
+        self.unsaved = unsaved  # segments that it has answered
         self.backoff = backoff
         self.carry: deque[Segment] = deque()  # rest of a message whose beginning went here
         self.claimed = 0  # segments handed to it, which it may write once that is on disk
@@ -67,8 +70,14 @@ class PortState:
         self.reports = 0  # reports 8 and 16, which Kannel counts as if they came from the SMSC
 
     @property
-    def credit(self) -> int:
+    def room(self) -> int:
+        """Places in the window, those included whose answers are on their way to the disk."""
         return self.port.credit - self.claimed
+
+    @property
+    def credit(self) -> int:
+        """Segments that may be handed to it now."""
+        return self.room - self.unsaved.count
 
     def count_in(self, other: PortState) -> None:
         """Go on with the counters of a bind that is gone."""

@@ -9,7 +9,7 @@ from math import inf
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from gatewayd.config import BindMode, OnUncertain, SmscConfig
-from gatewayd.flow.journal import Journal
+from gatewayd.flow.journal import Journal, Unsaved
 from gatewayd.flow.lane import Lane
 from gatewayd.flow.limiter import Backoff, Limiter
 from gatewayd.flow.port import Port, PortState
@@ -68,7 +68,7 @@ class MtLane:
         self.on_expired: Callable[[MtLane, Segment], None] = _nobody_either
 
     def attach(self, port: Port) -> PortState:
-        state = PortState(port, Backoff(self.config.throttle, self._chance))
+        state = PortState(port, Backoff(self.config.throttle, self._chance), Unsaved(self._journal))
         self.ports.append(state)
         return state
 
@@ -205,9 +205,14 @@ class MtLane:
     def answered(self, state: PortState, seconds: float) -> None:
         """The SMSC took a segment on this bind, `seconds` after the submit."""
         state.accepted += 1
+        state.unsaved.note()
         self.latency.observe(seconds)
         if state.backoff.pause:
             state.backoff.eased()
+
+    def refused(self, state: PortState) -> None:
+        """The SMSC did not take a segment on this bind."""
+        state.unsaved.note()
 
     def throttled(self, state: PortState) -> float:
         """The SMSC said "slower" on this bind: it pauses; the pause in seconds comes back."""
@@ -240,6 +245,7 @@ class MtLane:
         try:
             self._marker.missed = False
             wait = self._hand_out(now)
+            self._await_disk(now)
             if not self._marks:
                 self._marker.look_ahead()
         finally:
@@ -284,6 +290,14 @@ class MtLane:
         if spent >= allowance and (lane.has_work(now) or any(state.carry for state in self.ports)):
             return limiter.wait()
         return self._next(now)
+
+    def _await_disk(self, now: float) -> None:
+        """Go on when answers are on disk that keep places in a window until then."""
+        kept = [state for state in self.ports if state.unsaved.count and state.room > 0]
+        if kept and (self.lane.has_work(now) or any(state.carry for state in self.ports)):
+            urgent = not any(s.credit > 0 and s.paused_until <= now for s in self.ports)
+            for state in kept:
+                state.unsaved.wait(self.pump, urgent)
 
     def _next_segment(self, state: PortState, now: float) -> Segment | None:
         """The lane's next segment; the rest of its message, if ready, stays with this bind."""
@@ -431,7 +445,7 @@ class Marker:
         owner, lane = self._lane, self._lane.lane
         room, bound, carried = 0, False, 0
         for state in owner.ports:
-            room += state.credit
+            room += state.room  # what is unsaved now is on disk before what is promised now
             carried += len(state.carry)
             bound = bound or state.port.bound
         taken = lane.count + carried + self.promised

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from twisted.internet.interfaces import IReactorTime
@@ -13,7 +13,7 @@ from twisted.logger import Logger
 
 from gatewayd.config import ChannelConfig, Config, ReportPolicy
 from gatewayd.flow.dlr import decode_report, encode_report
-from gatewayd.flow.journal import Journal
+from gatewayd.flow.journal import Journal, Unsaved
 from gatewayd.flow.keys import Keys, stamp_of
 from gatewayd.flow.lane import Lane
 from gatewayd.flow.limiter import Backoff, exhausted, pause_after
@@ -31,7 +31,7 @@ ORIGINS = 1000  # hosts with an outbox of their own; beyond, they share one
 class ReportBoxes:
     """All outboxes of reports; made as the dlr-urls of messages need them."""
 
-    log = Logger()
+    log: ClassVar[Logger] = Logger(namespace=__name__)
 
     def __init__(
         self,
@@ -139,6 +139,7 @@ class ReportBoxes:
                 settle=self._settle,
                 clock=self._clock,
                 budget=self._budget,
+                unsaved=Unsaved(self._journal),
                 **self._rules(channel),
             )
         return box

@@ -390,6 +390,9 @@ class Rig:
             segment = port.waiting[0]
             place = next(n for n, sent in enumerate(port.sent) if sent is segment)
             self.taken(bind, segment, f"{ids}{place}")
+            if not port.waiting:  # places are free, and the next are marked, when that is on disk
+                self.turn(0)
+                self.turn(0)
 
     def lose(self, bind: str, reason: str = "link lost") -> None:
         """The link goes."""

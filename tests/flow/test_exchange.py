@@ -54,7 +54,7 @@ def test_what_concerns_only_the_bind_changes_nothing(event: Event) -> None:
 
 def test_an_event_that_nobody_knows_is_a_mistake_of_ours() -> None:
     rig = Rig(config())
-    with pytest.raises(AssertionError):
+    with pytest.raises((AssertionError, TypeError)):  # a compiled flow looks at the type first
         rig.events("a/0", "what is this")  # type: ignore[arg-type]
 
 
@@ -71,13 +71,15 @@ def test_while_suspended_the_smsc_keeps_its_mo_and_receipts() -> None:
     assert [rig.outcome(ticket) for ticket in tickets] == ["done", "done"]
 
 
-def test_answers_make_room_that_is_used_at_once() -> None:
-    """Several answers in one read: the window is filled again when all of them are seen."""
+def test_answers_make_room_when_they_are_on_disk() -> None:
+    """G3: a kill repeats what is not on disk as answered, so that keeps its places till then."""
     rig = Rig(config(smsc(window=3)))
     for n in range(9):
         rig.send(f"m{n}")
     port = rig.ports["a/0"]
     rig.events("a/0", *[Submitted(segment, "x", 0.1) for segment in list(port.waiting)])
+    assert len(port.sent) == 3
+    rig.turn(0)
     assert len(port.sent) == 6
     assert port.most == 3
 

@@ -354,6 +354,7 @@ def test_a_single_full_queue_costs_no_pause_of_the_bind() -> None:
     rig.send("m0")
     rig.send("m1", to="5522")
     rig.events("a/0", refused(sent(rig)[0], Outcome.RETRY, 0x14))
+    rig.turn(0)
     assert rig.ports["a/0"].texts == ["m0", "m1"]
 
 

@@ -12,11 +12,14 @@ from msgspec import Struct, json
 from twisted.internet.task import Clock
 
 from gatewayd.config import Retry
+from gatewayd.flow.journal import Journal, Unsaved
 from gatewayd.flow.lane import Lane
 from gatewayd.flow.limiter import Backoff
 from gatewayd.flow.outbox import Budget, Done, Outbox
 from gatewayd.model import HttpAnswer
+from gatewayd.store.contract import Work
 from tests.flow.rig import new_clock
+from tests.flow.test_unsaved import Disk
 
 STEADY = Retry(first=1.0, factor=2.0, cap=300.0, jitter=0.0)
 
@@ -39,6 +42,7 @@ class Bench:
         chain: Callable[[Thing], Hashable] | None = lambda thing: thing.chain,
         probing: bool = True,
         name: str = "web",
+        unsaved: Unsaved | None = None,
     ) -> None:
         self.clock = clock or new_clock()
         self.calls: list[tuple[float, int]] = []
@@ -61,6 +65,7 @@ class Bench:
             chain=chain,
             spacing=spacing,
             probing=Backoff(STEADY, lambda: 0.5) if probing else None,
+            unsaved=unsaved,
         )
 
     def _call(self, thing: Thing, done: Done) -> None:
@@ -104,6 +109,27 @@ def test_no_more_calls_are_under_way_than_allowed() -> None:
         bench.answer()
     assert [key for _, key in bench.calls] == list(range(1, 11))
     assert len(bench.box) == 0
+
+
+def test_an_answered_call_keeps_its_place_until_that_is_on_disk() -> None:
+    """G10: a kill makes again what was under way, and what was not on disk as answered."""
+    disk = Disk()
+    clock = new_clock()
+    journal = Journal(disk, clock)
+    bench = Bench(parallel=3, clock=clock, unsaved=Unsaved(journal))
+
+    def pause(thing: Thing, answer: HttpAnswer) -> None:
+        journal.add(Work(ends=[thing.id]))
+
+    bench.pause = pause
+    for _ in range(10):
+        bench.push()
+    bench.answer()
+    bench.answer()
+    assert bench.under_way == [3]
+    clock.advance(0.01)
+    disk.end()
+    assert bench.under_way == [3, 4, 5]
 
 
 def test_items_of_one_chain_go_strictly_one_after_another() -> None:

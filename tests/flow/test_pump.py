@@ -90,6 +90,7 @@ def test_the_parts_of_a_message_stay_on_one_bind_and_in_order() -> None:
         for name, port in rig.ports.items():
             if port.waiting:
                 rig.taken(name, port.waiting[-1], "x")
+        rig.turn(0)
     sent = {name: parts_of(rig, name) for name in rig.ports}
     assert sum(map(len, sent.values())) == 18
     for parts in sent.values():
@@ -317,7 +318,7 @@ def test_a_store_that_fails_stops_the_lane_so_that_duplicates_stay_bounded() -> 
     for _ in range(20):
         for segment in list(rig.ports["a/0"].waiting):
             rig.taken("a/0", segment, "x")
-    assert len(rig.ports["a/0"].sent) == 4, "what was marked before, and no more"
+    assert len(rig.ports["a/0"].sent) == 2, "one window, and no more"
     rig.disk.broken = False
     rig.turn(3)
     rig.take_all()
