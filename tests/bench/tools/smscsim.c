@@ -79,6 +79,7 @@ static uint64_t dup_after_ack, nomark, max_outst, parts_udh, payload_tlv, bad, u
 static int hex_ids, dlr_hex;
 static double resp_delay, resp_rate, thr_rate, thr_pct, err_pct, dlr_delay, mo_rate;
 static uint64_t mo_n, mo_next;
+static uint64_t *mo_ts; /* of the first delivery: what comes again has the same octets */
 static int mo_win;
 static uint64_t mo_t0;
 static double mo_delay;
@@ -521,7 +522,7 @@ pump(uint64_t t) { /* returns microseconds until the next thing is due (or a lar
             size_t k = 0;
             for (size_t i = 0; i < mrn; i++) {
                 if (MRt[i] <= t && (c = pick()))
-                    deliver(c, 1, MR[i], t, t);
+                    deliver(c, 1, MR[i], t, mo_ts[MR[i]]);
                 else {
                     MR[k] = MR[i];
                     MRt[k++] = MRt[i];
@@ -543,6 +544,7 @@ pump(uint64_t t) { /* returns microseconds until the next thing is due (or a lar
             }
             if (!(c = pick()))
                 break;
+            mo_ts[mo_next] = ts;
             deliver(c, 1, (uint32_t)mo_next++, t, ts);
         }
     }
@@ -565,6 +567,7 @@ int main(int argc, char **argv) {
     err_pct = optd("error-pct", 0);
     dlr_delay = optd("dlr-delay-ms", 0);
     mo_n = (uint64_t)optd("mo", 0);
+    mo_ts = calloc(mo_n ? mo_n : 1, sizeof *mo_ts);
     mo_rate = optd("mo-rate", 0);
     mo_win = (int)optd("mo-window", 10);
     mo_delay = optd("mo-delay-ms", 500);
