@@ -6,6 +6,10 @@ SHELL := /bin/sh
 PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
 PY := .venv/bin/python
 STAMP := .venv/.installed
+SOURCES := $(shell find gatewayd -name '*.py')
+# The hot modules become machine code where there is a C compiler; COMPILE=0 leaves them as they are.
+COMPILE ?= 1
+READY := .venv/.compiled-$(COMPILE)
 PYTEST_JOBS ?= 2
 QUICK ?=
 KILLS ?= 50
@@ -21,7 +25,7 @@ DESTDIR ?=
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-setup: $(STAMP) ## .venv with the pinned packages and gatewayd itself
+setup: $(READY) ## .venv with the pinned packages and gatewayd itself, its hot modules compiled
 
 $(STAMP): constraints-dev.txt setup.cfg pyproject.toml
 	@set -e; found=; for python in $${PYTHON:-$(PYTHONS)}; do \
@@ -32,16 +36,30 @@ $(STAMP): constraints-dev.txt setup.cfg pyproject.toml
 	  exit 1; fi; \
 	"$$found" -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints-dev.txt
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	GATEWAYD_COMPILE=0 $(PY) -m pip install --quiet --disable-pip-version-check --no-deps \
+	  --no-build-isolation -e .
 	@touch $(STAMP)
 
-run: $(STAMP) ## the gateway on conf/demo.yaml with a simulated SMSC and a demo platform (Ctrl-C ends it)
+# A compiled module hides its source, so it is made again, or goes, as soon as a source is newer.
+PLAIN = rm -f .venv/.compiled-* .venv/lib/python*/site-packages/gatewayd__mypyc.* && \
+  find gatewayd -name '*.so' -delete
+$(READY): $(STAMP) setup.py $(SOURCES)
+	@$(PLAIN)
+	@if [ "$(COMPILE)" != 0 ]; then \
+	  echo "compiling the hot modules, which takes a minute"; \
+	  if $(PY) setup.py --quiet build_ext --inplace --parallel 2 >build.log 2>&1; then \
+	    mv gatewayd__mypyc.* .venv/lib/python*/site-packages/ 2>/dev/null; \
+	    grep '^gatewayd is not compiled' build.log; rm build.log; \
+	  else $(PLAIN); tail -n 20 build.log; echo "gatewayd is not compiled, and slower: see build.log"; fi; fi
+	@touch $(READY)
+
+run: $(READY) ## the gateway on conf/demo.yaml with a simulated SMSC and a demo platform (Ctrl-C ends it)
 	@exec .venv/bin/gatewayd demo
 
-test: $(STAMP) ## the whole test suite, with the guarantees in their short form
+test: $(READY) ## the whole test suite, with the guarantees in their short form
 	$(PY) -m pytest -q -n $(PYTEST_JOBS) --dist worksteal
 
-guarantees: $(STAMP) ## of the tests, only the guarantees on running processes
+guarantees: $(READY) ## of the tests, only the guarantees on running processes
 	$(PY) -m pytest -q -n $(PYTEST_JOBS) --dist worksteal tests/guarantees -m rig
 
 check: lint types imports replay test ## what CI runs: lint, types, import rules, Kannel's recorded cases, tests
@@ -60,26 +78,26 @@ types: $(STAMP) ## mypy, strict
 imports: $(STAMP) ## the layers import only downwards
 	.venv/bin/lint-imports
 
-replay: $(STAMP) ## the recorded cases of Kannel 1.4.5, against the shares of tests/kannel/minimum.json
+replay: $(READY) ## the recorded cases of Kannel 1.4.5, against the shares of tests/kannel/minimum.json
 	$(PY) tests/kannel/replay.py --target gatewayd --command ".venv/bin/gatewayd run -c {CONF}" \
 	  --minimum tests/kannel/minimum.json -qq $(REPLAY)
 
-bench: $(STAMP) ## rates and delays, beside Kannel where it is installed (QUICK=1: a shorter look)
+bench: $(READY) ## rates and delays, beside Kannel where it is installed (QUICK=1: a shorter look)
 	$(PY) -m tests.bench.bench $(if $(QUICK),--quick) $(BENCH)
 
-torture: $(STAMP) ## every guarantee with its fault, an hour at most; writes docs/guarantees.md
+torture: $(READY) ## every guarantee with its fault, an hour at most; writes docs/guarantees.md
 	$(PY) -m tests.guarantees $(TORTURE)
 
-kills: $(STAMP) ## kill -9 under load, again and again (KILLS=50 SECONDS=120)
+kills: $(READY) ## kill -9 under load, again and again (KILLS=50 SECONDS=120)
 	$(PY) -m tests.live.torture --kills $(KILLS) --seconds $(SECONDS) $(TORTURE)
 
-soak: $(STAMP) ## load, and a fault each minute; memory, descriptors, timers, tasks (SOAK_MINUTES=30)
+soak: $(READY) ## load, and a fault each minute; memory, descriptors, timers, tasks (SOAK_MINUTES=30)
 	$(PY) -m tests.live.soak --minutes $(SOAK_MINUTES)
 
-lab: $(STAMP) ## a VPN that breaks in every way, and the unit under systemd; writes docs/lab.md (root, Linux)
+lab: $(READY) ## a VPN that breaks in every way, and the unit under systemd; writes docs/lab.md (root, Linux)
 	$(PY) -m tests.lab --report $(LAB)
 
-fuzz: $(STAMP) ## hostile input for SECONDS=120, on chance; rates, the slowest case; findings in tests/golden/fuzz
+fuzz: $(READY) ## hostile input for SECONDS=120, on chance; rates, the slowest case; findings in tests/golden/fuzz
 	$(PY) -m tests.badinput.fuzz --seconds $(SECONDS) $(FUZZ)
 
 install: ## into PREFIX=/usr/local: program, units, documentation, /etc/gatewayd (as root)
@@ -106,6 +124,7 @@ constraints: $(STAMP) ## pin again after a change of setup.cfg (UPGRADE=--upgrad
 	@! grep -nE '^-|://|/(opt|root|home|tmp)/' constraints.txt constraints-dev.txt
 
 clean: ## everything that can be made again
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	rm -rf .venv build build.log dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 	  .import_linter_cache .coverage tests/bench/tools/bin tests/bench/work
+	find gatewayd -name '*.so' -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

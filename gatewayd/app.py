@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
@@ -73,7 +73,7 @@ def store_path(config: Config, environ: Mapping[str, str]) -> str:
 class Gateway(Service):
     """One running gateway. `reactor` is the real one, or what tests make of it."""
 
-    log = Logger()
+    log: ClassVar[Logger] = Logger(namespace=__name__)
 
     def __init__(
         self,

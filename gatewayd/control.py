@@ -27,7 +27,7 @@ from gatewayd.web.status import Snapshot, StoredMessage
 if TYPE_CHECKING:
     from gatewayd.app import Gateway
 
-log = Logger()
+log = Logger(namespace=__name__)
 
 RESTART_PAUSE = 5.0  # seconds in which callers can see that we are going down
 SHOWN = 1000  # rows of each queue on a store-status page

@@ -223,7 +223,7 @@ class Doors:
         intake, port = prepared.opened[name]
         before = self.intakes.get(name)
         if before is not None:
-            intake.answered = before.answered
+            intake.counts = before.counts
         self.intakes[name] = intake
         others = [one for one in self.listeners if one[0] != name]
         self.listeners[:] = sorted([*others, (name, port)], key=lambda one: LISTENERS.index(one[0]))

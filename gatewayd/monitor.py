@@ -245,11 +245,11 @@ class Monitor:
         for name, intake in self._gateway.intakes.items():
             put("gatewayd_http_connections", intake.connections, name)
             codes: Counter[int] = Counter()
-            for (_, code), count in intake.answered.items():
+            for (_, code), count in intake.counts.answered.items():
                 codes[code] += count
             for code, count in sorted(codes.items()):
                 put("gatewayd_http_requests", count, name, str(code))
-            for what, count in intake.notes.items():
+            for what, count in intake.counts.notes.items():
                 put("gatewayd_http_notes", count, name, what)
 
     def _fill_forwards(self, scrape: Scrape) -> None:

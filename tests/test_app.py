@@ -386,11 +386,11 @@ def test_a_periodic_task_that_breaks_is_called_again(
     life = start()
     swept: list[int] = []
 
-    def broken() -> int:
+    def broken(now: float) -> None:
         swept.append(1)
         raise ValueError("once")
 
-    monkeypatch.setattr(life.gateway.mo, "sweep", broken)
+    monkeypatch.setattr(life.gateway.monitor, "tick", broken)
     for _ in range(5):
         life.reactor.advance(1.0)
     assert len(swept) == 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Final
+from typing import ClassVar, Final
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -16,7 +16,7 @@ _MODE: Final = 0o640  # numbers and perhaps texts: not for everybody
 class Lines:
     """One file that lines are appended to."""
 
-    log = Logger()
+    log: ClassVar[Logger] = Logger(namespace=__name__)
 
     def __init__(
         self, path: str, clock: IReactorTime, stamp: Callable[[], str] | None, marked: bool

@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.logger import Logger
@@ -35,7 +35,7 @@ AFTER_DRAIN = 30.0  # seconds for all of a stop that is not the drain
 class Daemon:
     """Runs one gateway after another: a restart makes a new one from the file as it is then."""
 
-    log = Logger()
+    log: ClassVar[Logger] = Logger(namespace=__name__)
 
     def __init__(self, path: str, reactor: Any) -> None:
         self._path = path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import Protocol as TypingProtocol
+from typing import ClassVar, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -43,7 +43,19 @@ STABLE = 60.0  # bound for so long: the next reconnect begins with the shortest 
 HASTY, PATIENCE = 4, 0.5  # attempts, seconds for each
 
 
-class Listener(TypingProtocol):
+class _Links(Factory):
+    """Makes the protocol of one attempt."""
+
+    noisy = False
+
+    def __init__(self, make: Callable[[], BindProtocol]) -> None:
+        self._make = make
+
+    def buildProtocol(self, addr: object) -> BindProtocol:  # type: ignore[override]
+        return self._make()
+
+
+class Listener(Protocol):
     """Who hears of a bind's events."""
 
     def events(self, bind: BindService, events: Sequence[Event], answer: Answer) -> None: ...
@@ -60,7 +72,7 @@ class BindService(Service):
     after wrong credentials (0: never again by itself).
     """
 
-    log = Logger()
+    log: ClassVar[Logger] = Logger(namespace=__name__)
     name: str
 
     def __init__(
@@ -279,15 +291,8 @@ class BindService(Service):
         host, port = self._targets[self._target % len(self._targets)]
         self.connects += 1
         self._tried = True
-
-        class BindFactory(Factory):
-            noisy = False
-
-            def buildProtocol(factory, addr: object) -> BindProtocol:  # noqa: N805
-                return BindProtocol(self._new_session(), self, self._clock)
-
         try:
-            attempt = self._connect(host, port).connect(BindFactory())
+            attempt = self._connect(host, port).connect(_Links(self._new_link))
         except Exception as error:  # noqa: BLE001 - a certificate file that went, say
             self._not_connected(Failure(error))
             return
@@ -297,6 +302,9 @@ class BindService(Service):
         if self._hasty and self._attempt is not None:
             self._hasty -= 1
             self._timer = self._clock.callLater(PATIENCE, self._cut_short)
+
+    def _new_link(self) -> BindProtocol:
+        return BindProtocol(self._new_session(), self, self._clock)
 
     def _cut_short(self) -> None:
         self._timer = None

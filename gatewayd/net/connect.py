@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from OpenSSL import SSL
 from twisted.internet.abstract import isIPAddress, isIPv6Address
@@ -21,7 +21,6 @@ from twisted.internet.interfaces import (
     IOpenSSLContextFactory,
     IStreamClientEndpoint,
 )
-from twisted.internet.protocol import Factory
 from twisted.internet.ssl import (
     Certificate,
     CertificateOptions,
@@ -74,7 +73,7 @@ class ServerContext:
     every `LOOK` seconds at most.
     """
 
-    log = Logger()
+    log: ClassVar[Logger] = Logger(namespace=__name__)
 
     def __init__(self, tls: TlsConfig, now: Callable[[], float] = lambda: 0.0) -> None:
         self._files = (tls.certificate_file, tls.key_file or tls.certificate_file)
@@ -151,7 +150,8 @@ class Connector:
             return endpoint
         return wrapClientTLS(client_options(smsc.tls, host), endpoint)
 
-    def listen(self, listener: ListenerConfig, factory: Factory) -> IListeningPort:
+    def listen(self, listener: ListenerConfig, factory: Any) -> IListeningPort:
+        """`factory` has the methods of an IProtocolFactory."""
         host = "" if listener.host in ("*", "all") else listener.host
         if listener.tls.enabled:
             port: IListeningPort = self._reactor.listenSSL(

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress, IDelayedCall, IStreamClientEndpoint
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Factory
 from twisted.internet.ssl import optionsForClientTLS
 from twisted.python.failure import Failure
 
@@ -59,12 +59,14 @@ class _Exchange:
         self.retried = False
 
 
-class _Connection(Protocol):
-    """One connection. The methods that begin with `on_` are called by the parser."""
+class _Connection:
+    """One connection. The methods that begin with `on_` are called by the parser.
 
-    transport: Any = None
+    An IProtocol by its methods; a class with foreign bases compiles badly.
+    """
 
     def __init__(self, origin: _Origin) -> None:
+        self.transport: Any = None
         self._origin = origin
         self.exchange: _Exchange | None = None
         self.rested = False  # before the call that is under way
@@ -84,7 +86,8 @@ class _Connection(Protocol):
         self._complete = False
         self._keep = False
 
-    def connectionMade(self) -> None:
+    def makeConnection(self, transport: Any) -> None:
+        self.transport = transport
         nodelay = getattr(self.transport, "setTcpNoDelay", None)
         if nodelay is not None:
             nodelay(True)
@@ -221,7 +224,7 @@ class _Factory(Factory):
     def __init__(self, origin: _Origin) -> None:
         self._origin = origin
 
-    def buildProtocol(self, addr: IAddress | None) -> _Connection:
+    def buildProtocol(self, addr: IAddress | None) -> _Connection:  # type: ignore[override]
         return _Connection(self._origin)
 
 

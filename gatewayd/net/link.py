@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import inf
 from socket import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
-from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from gatewayd.model import Outcome, Segment
@@ -21,10 +20,14 @@ if TYPE_CHECKING:
 CLOSE_TIMEOUT = 5.0  # a link that was told to close is dropped after so long
 
 
-class BindProtocol(Protocol):
-    """The only class that touches both a transport and a Session."""
+class BindProtocol:
+    """The only class that touches both a transport and a Session.
+
+    An IProtocol and an IPushProducer by its methods; a class with foreign bases compiles badly.
+    """
 
     def __init__(self, session: Session, service: BindService, clock: IReactorTime) -> None:
+        self.transport: Any = None
         self.session = session
         self._service = service
         self._clock = clock
@@ -34,8 +37,8 @@ class BindProtocol(Protocol):
         self._closing = False
         self.blocked = False  # the transport's buffer is full
 
-    def connectionMade(self) -> None:
-        assert self.transport is not None
+    def makeConnection(self, transport: Any) -> None:
+        self.transport = transport
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
             self.transport.setTcpKeepAlive(self._service.smsc.tcp.keepalive > 0)
@@ -51,7 +54,7 @@ class BindProtocol(Protocol):
         events = self.session.receive(data, self._clock.seconds())
         self._tell(events)
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
+    def connectionLost(self, reason: Failure) -> None:
         self._closing = True
         if self._timer is not None:
             self._timer.cancel()

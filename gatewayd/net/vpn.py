@@ -30,7 +30,7 @@ import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
@@ -134,7 +134,7 @@ class VpnWatcher(Service):
     that; `learned(name)` gives the addresses that an SMSC's host names are found to have.
     """
 
-    log = Logger()
+    log: ClassVar[Logger] = Logger(namespace=__name__)
 
     def __init__(
         self,

@@ -38,7 +38,7 @@ _ASCII_TO_GSM = bytes(
 )
 
 _ESCAPED = re.compile("\x1b(.?)", re.DOTALL)
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 # unicodedata sorts runs of combining marks in quadratic time; no longer text can be sent anyway.
 _NFC_LIMIT = 8192

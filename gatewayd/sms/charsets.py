@@ -90,8 +90,8 @@ _CODECS: dict[str, str] = {
 
 # Octets that could not be decoded travel through text as U+DC00 + octet; no codec above makes
 # these lone surrogates from anything else.
-_COPIED = re.compile("[\udc00-\udcff]+")
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_COPIED = re.compile(r"[\udc00-\udcff]+")
+_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _COPY: Final = "gatewayd-copy"
 _UTF8: Final = "gatewayd-utf8"
 

@@ -6,7 +6,7 @@ What comes in is sorted by `_HANDLERS`; the life of the session is in `session`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from gatewayd.config.model import BindMode
 from gatewayd.errors import PeerError
@@ -46,7 +46,10 @@ _BINDS = {
 class SmppSession(EsmeSession):
     """See `contract.Session`."""
 
-    PDU, BIND, UNBIND, ENQUIRE = "PDU", "bind", "unbind", "enquire_link"
+    PDU: ClassVar[str] = "PDU"
+    BIND: ClassVar[str] = "bind"
+    UNBIND: ClassVar[str] = "unbind"
+    ENQUIRE: ClassVar[str] = "enquire_link"
 
     def __init__(self, options: SessionOptions) -> None:
         smpp = options.smsc.smpp

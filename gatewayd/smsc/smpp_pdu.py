@@ -1,6 +1,6 @@
 """SMPP bytes to PDUs and back, for both ends of a link.
 
-Numbers stay numbers and strings stay bytes: what a field means is the business of others.
+The PDUs themselves are in `smpp_types`, whose names are this module's too.
 `smpp_frame` cuts a stream into the frames that `decode` wants; `smpp_names` has words for them.
 
 Tolerant where operators differ from SMPP 3.4 and nothing is lost by it: C-octet strings may be
@@ -13,166 +13,106 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import ClassVar
-
-from msgspec import Struct
 
 from gatewayd.errors import PeerError, UsageError
 from gatewayd.smsc.smpp_frame import HEADER_SIZE, RINVCMDLEN
+from gatewayd.smsc.smpp_types import (
+    ALERT_NOTIFICATION,
+    BIND_RECEIVER,
+    BIND_TRANSCEIVER,
+    BIND_TRANSMITTER,
+    DATA_SM,
+    DATA_SM_RESP,
+    DELIVER_SM,
+    DELIVER_SM_RESP,
+    ENQUIRE_LINK,
+    ENQUIRE_LINK_RESP,
+    GENERIC_NACK,
+    LONGEST_ID,
+    LONGEST_STRING,
+    MESSAGE_PAYLOAD,
+    MESSAGE_STATE,
+    MORE_MESSAGES_TO_SEND,
+    MS_AVAILABILITY_STATUS,
+    NETWORK_ERROR_CODE,
+    OUTBIND,
+    RECEIPTED_MESSAGE_ID,
+    RESPONSE,
+    RINVMSGLEN,
+    RINVOPTPARSTREAM,
+    SAR_MSG_REF_NUM,
+    SAR_SEGMENT_SEQNUM,
+    SAR_TOTAL_SEGMENTS,
+    SC_INTERFACE_VERSION,
+    SUBMIT_SM,
+    SUBMIT_SM_RESP,
+    UNBIND,
+    UNBIND_RESP,
+    Alert,
+    Bind,
+    BindResp,
+    Other,
+    Outbind,
+    Pdu,
+    Plain,
+    Sm,
+    SmResp,
+    Tlvs,
+)
 
-# Command ids, SMPP 3.4, 5.1.2.1
-GENERIC_NACK = 0x80000000
-BIND_RECEIVER = 0x01
-BIND_TRANSMITTER = 0x02
-SUBMIT_SM = 0x04
-DELIVER_SM = 0x05
-UNBIND = 0x06
-BIND_TRANSCEIVER = 0x09
-OUTBIND = 0x0B
-ENQUIRE_LINK = 0x15
-ALERT_NOTIFICATION = 0x102
-DATA_SM = 0x103
-RESPONSE = 0x80000000  # the bit that makes a request's id its response's
-SUBMIT_SM_RESP = SUBMIT_SM | RESPONSE
-DELIVER_SM_RESP = DELIVER_SM | RESPONSE
-DATA_SM_RESP = DATA_SM | RESPONSE
-UNBIND_RESP = UNBIND | RESPONSE
-ENQUIRE_LINK_RESP = ENQUIRE_LINK | RESPONSE
-
-# The statuses that the codec itself finds, SMPP 3.4, 5.1.3
-RINVMSGLEN = 0x01
-RINVOPTPARSTREAM = 0xC0
-
-# TLV tags, SMPP 3.4, 5.3.2
-RECEIPTED_MESSAGE_ID = 0x001E
-SAR_MSG_REF_NUM = 0x020C
-SAR_TOTAL_SEGMENTS = 0x020E
-SAR_SEGMENT_SEQNUM = 0x020F
-SC_INTERFACE_VERSION = 0x0210
-MS_AVAILABILITY_STATUS = 0x0422
-NETWORK_ERROR_CODE = 0x0423
-MESSAGE_PAYLOAD = 0x0424
-MORE_MESSAGES_TO_SEND = 0x0426
-MESSAGE_STATE = 0x0427
-
-LONGEST_STRING = 64  # octets of a C-octet string without its NUL; 3.4 says 5 to 64
-LONGEST_ID = 255  # octets of a message_id; 3.4 says 64
+__all__ = [
+    "ALERT_NOTIFICATION",
+    "BIND_RECEIVER",
+    "BIND_TRANSCEIVER",
+    "BIND_TRANSMITTER",
+    "DATA_SM",
+    "DATA_SM_RESP",
+    "DELIVER_SM",
+    "DELIVER_SM_RESP",
+    "ENQUIRE_LINK",
+    "ENQUIRE_LINK_RESP",
+    "GENERIC_NACK",
+    "LONGEST_ID",
+    "LONGEST_STRING",
+    "MESSAGE_PAYLOAD",
+    "MESSAGE_STATE",
+    "MORE_MESSAGES_TO_SEND",
+    "MS_AVAILABILITY_STATUS",
+    "NETWORK_ERROR_CODE",
+    "OUTBIND",
+    "RECEIPTED_MESSAGE_ID",
+    "RESPONSE",
+    "RINVMSGLEN",
+    "RINVOPTPARSTREAM",
+    "SAR_MSG_REF_NUM",
+    "SAR_SEGMENT_SEQNUM",
+    "SAR_TOTAL_SEGMENTS",
+    "SC_INTERFACE_VERSION",
+    "SUBMIT_SM",
+    "SUBMIT_SM_RESP",
+    "UNBIND",
+    "UNBIND_RESP",
+    "Alert",
+    "Bind",
+    "BindResp",
+    "Other",
+    "Outbind",
+    "Pdu",
+    "Plain",
+    "Sm",
+    "SmResp",
+    "Tlvs",
+    "decode",
+    "encode",
+    "encode_plain",
+    "encode_sm",
+    "encode_sm_resp",
+    "encode_tlvs",
+    "first",
+]
 
 _HEADER = struct.Struct(">4L")
 _TLV = struct.Struct(">HH")
-
-Tlvs = list[tuple[int, bytes]]  # in the order of the wire, repetitions kept
-
-
-class Bind(Struct, frozen=True, gc=False):
-    """bind_transmitter, bind_receiver or bind_transceiver (4.1.1, 4.1.3, 4.1.5)."""
-
-    command: int
-    sequence: int
-    system_id: bytes
-    password: bytes
-    system_type: bytes = b""
-    interface_version: int = 0x34
-    addr_ton: int = 0
-    addr_npi: int = 0
-    address_range: bytes = b""
-    status: int = 0
-
-    def __repr__(self) -> str:
-        return f"Bind(command={self.command}, system_id={self.system_id!r}, password=<secret>)"
-
-
-class BindResp(Struct, frozen=True, gc=False):
-    """The answer to a bind (4.1.2, 4.1.4, 4.1.6)."""
-
-    command: int
-    status: int
-    sequence: int
-    system_id: bytes = b""
-    tlvs: Tlvs = []
-
-
-class Sm(Struct, frozen=True, gc=False):
-    """submit_sm, deliver_sm (4.4.1, 4.6.1) or data_sm (4.7.1), whose missing fields are empty."""
-
-    command: int
-    sequence: int
-    status: int = 0
-    service_type: bytes = b""
-    source_ton: int = 0
-    source_npi: int = 0
-    source: bytes = b""
-    dest_ton: int = 0
-    dest_npi: int = 0
-    destination: bytes = b""
-    esm_class: int = 0
-    protocol_id: int = 0
-    priority: int = 0
-    schedule: bytes = b""
-    validity: bytes = b""
-    registered_delivery: int = 0
-    replace_if_present: int = 0
-    data_coding: int = 0
-    default_msg_id: int = 0
-    short_message: bytes = b""
-    tlvs: Tlvs = []
-    trailing: int = 0  # octets behind the last TLV that make no TLV; they were ignored
-
-
-class SmResp(Struct, frozen=True, gc=False):
-    """submit_sm_resp, deliver_sm_resp or data_sm_resp; b"" when there was no message_id."""
-
-    command: int
-    status: int
-    sequence: int
-    message_id: bytes = b""
-    tlvs: Tlvs = []
-
-
-class Plain(Struct, frozen=True, gc=False):
-    """A PDU without a body: enquire_link, unbind, their responses, generic_nack."""
-
-    command: int
-    status: int
-    sequence: int
-
-
-class Outbind(Struct, frozen=True, gc=False):
-    """The SMSC asks us to bind (4.1.7)."""
-
-    command: ClassVar[int] = OUTBIND
-    sequence: int
-    system_id: bytes
-    password: bytes
-
-    def __repr__(self) -> str:
-        return f"Outbind(system_id={self.system_id!r}, password=<secret>)"
-
-
-class Alert(Struct, frozen=True, gc=False):
-    """alert_notification (4.12.1): a handset is there again."""
-
-    command: ClassVar[int] = ALERT_NOTIFICATION
-    sequence: int
-    source_ton: int
-    source_npi: int
-    source: bytes
-    esme_ton: int
-    esme_npi: int
-    esme: bytes
-    tlvs: Tlvs = []
-
-
-class Other(Struct, frozen=True, gc=False):
-    """Any other PDU, known to SMPP or not, with its body as it came."""
-
-    command: int
-    status: int
-    sequence: int
-    body: bytes
-
-
-Pdu = Bind | BindResp | Sm | SmResp | Plain | Outbind | Alert | Other
 
 
 # ---- decoding

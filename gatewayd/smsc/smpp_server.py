@@ -6,6 +6,7 @@ The life of the session is in `server_session`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 from msgspec import structs
 
@@ -34,7 +35,10 @@ _MODES = {
 class SmppServerSession(SmscSession):
     """`admit(bind)` answers each bind: 0 lets it in, any other command_status refuses it."""
 
-    PDU, BIND, UNBIND, ENQUIRE = "PDU", "bind", "unbind", "enquire_link"
+    PDU: ClassVar[str] = "PDU"
+    BIND: ClassVar[str] = "bind"
+    UNBIND: ClassVar[str] = "unbind"
+    ENQUIRE: ClassVar[str] = "enquire_link"
 
     def __init__(self, options: ServerOptions, admit: Callable[[pdus.Bind], int]) -> None:
         super().__init__(options, Framer(options.max_pdu))

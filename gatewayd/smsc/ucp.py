@@ -7,6 +7,7 @@ session ends by closing the link, once what is under way was answered.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 from msgspec import structs
 
@@ -39,12 +40,13 @@ _LOGIN = 0  # the login's number
 class UcpSession(EsmeSession):
     """See `contract.Session`."""
 
-    PDU, ENQUIRE = "frame", "an alert"
-    _framer: ucp.Framer
+    PDU: ClassVar[str] = "frame"
+    ENQUIRE: ClassVar[str] = "an alert"
 
     def __init__(self, options: SessionOptions) -> None:
         smpp = options.smsc.smpp
-        super().__init__(options, ucp.Framer(smpp.max_pdu), NUMBERS)
+        self._stream = ucp.Framer(smpp.max_pdu)
+        super().__init__(options, self._stream, NUMBERS)
         self._own = read(options.smsc.options)
         self._outward = Outward(options, self._own)
         self._inward = Inward(options, self._own)
@@ -116,7 +118,7 @@ class UcpSession(EsmeSession):
             self._on_operation(frame, events)
 
     def _received(self, events: list[Event]) -> None:
-        noise = self._framer.noise
+        noise = self._stream.noise
         if noise != self._noise:
             events.append(Noted("noise", f"{noise - self._noise} octets outside frames"))
             self._noise = noise

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from gatewayd.config.model import BindMode
 from gatewayd.errors import PeerError
@@ -34,7 +34,8 @@ class Login(NamedTuple):
 class UcpServerSession(SmscSession):
     """`admit(login)` answers each login: 0 lets it in, an error code refuses it."""
 
-    PDU, ANSWER = "frame", "result"
+    PDU: ClassVar[str] = "frame"
+    ANSWER: ClassVar[str] = "result"
 
     def __init__(self, options: ServerOptions, admit: Callable[[Login], int]) -> None:
         super().__init__(options, ucp.Framer(options.max_pdu))

@@ -21,7 +21,7 @@ from gatewayd.store.contract import Depth, FailPoint, Item, Recovery, Work
 from gatewayd.store.database import Database, explain, lacks_room
 from gatewayd.store.thread import Answer, Call, Commit, InlineWorker, ThreadWorker, Worker
 
-log = Logger()
+log = Logger(namespace=__name__)
 
 
 def _no_failpoint(name: str) -> None:

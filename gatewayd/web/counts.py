@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import ClassVar
 
 from twisted.logger import Logger
 
@@ -11,7 +12,7 @@ class Counts:
     """`answered` by (path of a route or "", status), and by `notes`: answers whose caller had gone,
     connections refused by the limits or cut off for want of activity, failures of handlers."""
 
-    log = Logger()
+    log: ClassVar[Logger] = Logger(namespace=__name__)
 
     def __init__(self) -> None:
         self.answered: Counter[tuple[str, int]] = Counter()

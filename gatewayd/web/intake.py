@@ -6,7 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote_from_bytes
 from wsgiref.handlers import format_date_time
 
@@ -14,15 +14,11 @@ import httptools
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
-    IPushProducer,
     IReactorTime,
     ISSLTransport,
     ITCPTransport,
 )
-from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
-from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from gatewayd import __version__
 from gatewayd.config.model import HttpConfig
@@ -49,22 +45,24 @@ _BEGINNINGS = (b"GET ", b"POST ", b"HEAD ", b"PUT ")
 _NOT_URL = bytes(range(0x80))
 _LARGEST_SWEEP = 1.0  # seconds between two looks at the timeouts
 
-log = Logger()
+log = Logger(namespace=__name__)
 
 
 class _Refused(Exception):
     """Raised in a parser's call-back to end the parsing: a limit was passed."""
 
 
-@implementer(IPushProducer)
-class Connection(Protocol):
+class Connection:
     """One connection: its parser, the requests that wait their turn, and its answers.
+
+    An IProtocol and an IPushProducer by its methods; a class with foreign bases compiles badly.
 
     Reading stops while a request is being handled and there is more to read, and while the peer
     does not take its answers, so a peer can make us keep one read's worth of requests at most.
     """
 
     def __init__(self, intake: Intake, peer: str) -> None:
+        self.transport: Any = None
         self._intake = intake
         self.peer = peer
         self._parser = httptools.HttpRequestParser(self)
@@ -94,15 +92,14 @@ class Connection(Protocol):
 
     # -- transport
 
-    def connectionMade(self) -> None:
-        transport = self.transport
-        assert transport is not None
+    def makeConnection(self, transport: Any) -> None:
+        self.transport = transport
         if ITCPTransport.providedBy(transport):
             transport.setTcpNoDelay(True)
-        transport.registerProducer(self, True)  # type: ignore[attr-defined]
+        transport.registerProducer(self, True)
         self._intake.opened(self)
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
+    def connectionLost(self, reason: object = None) -> None:
         self._gone = True
         self._waiting.clear()
         self._held.clear()
@@ -126,14 +123,12 @@ class Connection(Protocol):
     def _pause(self) -> None:
         if not (self._paused or self._gone):
             self._paused = True
-            assert self.transport is not None
-            self.transport.pauseProducing()  # type: ignore[attr-defined]
+            self.transport.pauseProducing()
 
     def _resume(self) -> None:
         if self._paused and not self._gone:
             self._paused = False
-            assert self.transport is not None
-            self.transport.resumeProducing()  # type: ignore[attr-defined]
+            self.transport.resumeProducing()
 
     # -- reading
 
@@ -275,7 +270,6 @@ class Connection(Protocol):
                 break
         out, self._out = self._out, None
         if out:
-            assert self.transport is not None
             self.transport.write(out[0] if len(out) == 1 else b"".join(out))
         if self._closing:
             self._close()
@@ -294,7 +288,7 @@ class Connection(Protocol):
             handler(request)
         except Exception:  # noqa: BLE001 - a fault of ours costs this request only
             log.failure("Handler of {path} failed", path=request.path[:200])
-            intake.failures += 1
+            intake.counts.failures += 1
             if request.pending:
                 request.reply(FAILED)
 
@@ -302,9 +296,9 @@ class Connection(Protocol):
         """Take the answer to the request that is being handled."""
         intake = self._intake
         path = request.path
-        intake.count(path if path in intake.routes else "", answer.status, self.peer)
+        intake.counts.count(path if path in intake.routes else "", answer.status, self.peer)
         if self._gone or self._closing:
-            intake.unheard += 1
+            intake.counts.unheard += 1
             return
         self._current = None
         self.since = intake.tick
@@ -332,7 +326,7 @@ class Connection(Protocol):
     def _answer_bad(self) -> None:
         intake = self._intake
         status = self._why if intake.tells_why else 400
-        intake.count("", status, self.peer)
+        intake.counts.count("", status, self.peer)
         allow = b"\r\nAllow: GET, HEAD, POST" if status == 405 else b""
         self._write(intake.prefix(status, "1.1") + b"0%b\r\nConnection: Close\r\n\r\n" % allow)
         self._closing = True
@@ -341,7 +335,6 @@ class Connection(Protocol):
         if self._out is not None:
             self._out.append(data)
         else:
-            assert self.transport is not None
             self.transport.write(data)
 
     def _close(self) -> None:
@@ -356,8 +349,7 @@ class Connection(Protocol):
         self._held.clear()
         self._waiting.clear()
         transport = self.transport
-        assert transport is not None
-        transport.unregisterProducer()  # type: ignore[attr-defined]
+        transport.unregisterProducer()
         if (
             self._bad
             and ITCPTransport.providedBy(transport)
@@ -377,8 +369,7 @@ class Connection(Protocol):
         """Cut the connection off without a word."""
         self._closing = True
         if not self._gone:
-            assert self.transport is not None
-            self.transport.abortConnection()  # type: ignore[attr-defined]
+            self.transport.abortConnection()
 
     # -- time
 
@@ -394,14 +385,12 @@ class Connection(Protocol):
         return waited > idle
 
 
-class Intake(Counts, Factory):
+class Intake:
     """Makes a `Connection` per caller, finds the handler by path, and keeps the limits.
 
-    `routes` maps a path, exactly and with its case, to its handler; `default` takes the others.
-    A PUT is refused except on the paths in `puts`.
+    An IProtocolFactory by its methods. `routes` maps a path, exactly and with its case, to its
+    handler; `default` takes the others. A PUT is refused except on the paths in `puts`.
     """
-
-    noisy = False
 
     def __init__(
         self,
@@ -413,7 +402,7 @@ class Intake(Counts, Factory):
         wall: Callable[[], float] = time.time,
         puts: Collection[str] = (),
     ) -> None:
-        super().__init__()
+        self.counts = Counts()
         self.clock = clock
         self.tick = 0
         self.stopping = False
@@ -454,14 +443,18 @@ class Intake(Counts, Factory):
         """How many connections are open."""
         return len(self._connections)
 
+    def doStart(self) -> None:
+        """A port listens for it."""
+
+    def doStop(self) -> None:
+        """No port does any more."""
+
     def buildProtocol(self, addr: IAddress | None) -> Connection | None:
         peer = address_of(addr)
         if len(self._connections) >= self._most or self._by_address[peer] >= self._most_per_address:
-            self.refused_connections += 1
+            self.counts.refused_connections += 1
             return None
-        connection = Connection(self, peer)
-        connection.factory = self
-        return connection
+        return Connection(self, peer)
 
     def opened(self, connection: Connection) -> None:
         """A connection is there."""
@@ -485,7 +478,7 @@ class Intake(Counts, Factory):
         self._sweeper = None
         overdue = [c for c in self._connections if c.overdue(self.tick, self._idle_timeout)]
         for connection in overdue:
-            self.timeouts += 1
+            self.counts.timeouts += 1
             connection.drop()
         if self._connections:
             self._sweeper = self.clock.callLater(_LARGEST_SWEEP, self._sweep)

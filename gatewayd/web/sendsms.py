@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import ClassVar, Final
 
 from twisted.logger import Logger
 
@@ -109,7 +109,7 @@ class SendSms:
     Lists of numbers are read here and in `reload_lists`, which blocks; both raise ConfigError.
     """
 
-    log = Logger()
+    log: ClassVar[Logger] = Logger(namespace=__name__)
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from hashlib import blake2b
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import ClassVar
 
 from twisted.logger import Logger
 
@@ -123,7 +124,7 @@ class Users:
     Those who look for a user may see LoginBlocked and LoginPending.
     """
 
-    log = Logger()
+    log: ClassVar[Logger] = Logger(namespace=__name__)
 
     def __init__(
         self,

@@ -64,13 +64,13 @@ class Doors:
         connection = self.intake.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
         assert connection is not None
         wire = Wire()  # type: ignore[no-untyped-call]
-        connection.makeConnection(wire)  # type: ignore[no-untyped-call]
+        connection.makeConnection(wire)
         for piece in pieces:
             connection.dataReceived(piece)
         self.clock.advance(0)
         written: bytes = wire.value()  # type: ignore[no-untyped-call]
         connection.connectionLost()
-        failures, self.intake.failures = self.intake.failures, 0
+        failures, self.intake.counts.failures = self.intake.counts.failures, 0
         assert not failures, "a handler broke"
         assert not self.intake.connections
         for line in written.split(b"HTTP/1.")[1:]:

@@ -252,7 +252,7 @@ def test_http_25_a_slow_request_is_cut_off() -> None:
         door.line.send(bytes((octet,)))
         door.clock.advance(1.0)
     assert door.line.wire.aborted
-    assert door.intake.notes["cut_off"] == 1
+    assert door.intake.counts.notes["cut_off"] == 1
 
 
 def test_http_21_a_caller_that_goes_away_is_counted_and_its_message_is_kept() -> None:
@@ -263,7 +263,7 @@ def test_http_21_a_caller_that_goes_away_is_counted_and_its_message_is_kept() ->
     door.line.connection.connectionLost()
     door.gateway.waiting[0](Acceptance(Verdict.ACCEPTED))
     assert len(door.gateway.orders) == 1
-    assert door.intake.notes["answered_to_nobody"] == 1
+    assert door.intake.counts.notes["answered_to_nobody"] == 1
 
 
 @pytest.mark.parametrize("text", ["x" * 60_000, "\u0301" * 5000, "ы" * 1000, "€" * 3000])
@@ -372,7 +372,7 @@ def test_http_24_connections_have_a_limit_per_address_and_in_all() -> None:
     others = [Line(door.intake, f"192.0.2.{n}") for n in range(2, 30)]
     assert door.intake.connections == 20
     assert others[-1].refused
-    assert door.intake.notes["refused_connection"] == 5 + len(others) - 14
+    assert door.intake.counts.notes["refused_connection"] == 5 + len(others) - 14
 
 
 def test_http_24_300_000_fields_cost_little() -> None:
@@ -404,7 +404,7 @@ def test_http_28_refusals_are_counted_by_status_and_logged_ever_less_often(
         other = Line(door.intake)
         other.send(b"zebra\x1b[2J\r\n\r\n")
         other.connection.connectionLost()
-    assert door.intake.answered == {("/cgi-bin/sendsms", 400): 100, ("", 400): 100}
+    assert door.intake.counts.answered == {("/cgi-bin/sendsms", 400): 100, ("", 400): 100}
     assert len(lines) == 14  # at 1, 2, 4 ... 64 of each
     refused = "sendsms refused tester at 127.0.0.1: 400 Sender field misformed, rejected"
     assert lines[0] == f"{refused}, 1 so far"

@@ -41,8 +41,8 @@ def test_t09_all_01_a_fuzzed_listener_has_the_same_series_as_a_quiet_one() -> No
         try_http(case)
     for door in DOORS.values():
         routes = {"", *door.intake.routes}
-        assert {route for route, _ in door.intake.answered} <= routes
-        assert {status for _, status in door.intake.answered} <= STATUSES
+        assert {route for route, _ in door.intake.counts.answered} <= routes
+        assert {status for _, status in door.intake.counts.answered} <= STATUSES
 
 
 def test_t09_all_01_a_fuzzed_bind_has_labels_of_the_fixed_set() -> None:

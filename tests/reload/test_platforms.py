@@ -62,7 +62,7 @@ def test_a_list_that_cannot_be_read_refuses_the_reload(start: Start) -> None:
 def test_a_listener_moves_without_a_gap(start: Start) -> None:
     life = start(http=HTTP)
     intake = life.gateway.intakes["sendsms"]
-    intake.answered["", 200] = 7
+    intake.counts.answered["", 200] = 7
     opened: list[int] = []
     closed: list[tuple[int, int]] = []
     (old,) = [port for name, port in life.gateway.listeners if name == "sendsms"]

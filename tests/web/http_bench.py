@@ -69,12 +69,13 @@ class Line:
     """A connection to an intake."""
 
     def __init__(self, intake: Intake, peer: str = "127.0.0.1") -> None:
+        self.intake = intake
         self.wire = Wire()  # type: ignore[no-untyped-call]
         connection = intake.buildProtocol(IPv4Address("TCP", peer, 40000))
         self.refused = connection is None
         if connection is not None:
             self.connection: Connection = connection
-            connection.makeConnection(self.wire)  # type: ignore[no-untyped-call]
+            connection.makeConnection(self.wire)
 
     def send(self, data: bytes) -> None:
         self.connection.dataReceived(data)

@@ -311,7 +311,7 @@ def test_shutdown_is_answered_before_it_begins() -> None:
     written: list[bool] = []
 
     def shutdown() -> None:
-        written.append(desk.intake.answered["", 200] == 1)
+        written.append(desk.intake.counts.answered["", 200] == 1)
 
     desk.control.shutdown = shutdown  # type: ignore[method-assign]
     assert desk.text("/shutdown") == "Bringing system down"

@@ -246,11 +246,11 @@ def test_an_answer_to_a_caller_that_went_away_is_counted() -> None:
     line, echo = echo_line()
     echo.hold = True
     line.send(b"GET /e HTTP/1.1\r\n\r\n")
-    intake = line.connection.factory
+    intake = line.intake
     line.connection.connectionLost()
     echo.release()
     assert intake is not None
-    assert intake.unheard == 1
+    assert intake.counts.unheard == 1
     assert line.taken() == b""
 
 
@@ -351,7 +351,7 @@ def test_connections_have_a_limit_in_all_and_per_address() -> None:
     assert Line(intake, "10.0.0.5").refused
     first.connection.connectionLost()
     assert not Line(intake, "10.0.0.1").refused
-    assert intake.refused_connections == 2
+    assert intake.counts.refused_connections == 2
 
 
 def test_one_address_never_takes_the_last_tenth() -> None:
