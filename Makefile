@@ -100,16 +100,16 @@ lab: $(READY) ## a VPN that breaks in every way, and the unit under systemd; wri
 fuzz: $(READY) ## hostile input for SECONDS=120, on chance; rates, the slowest case; findings in tests/golden/fuzz
 	$(PY) -m tests.badinput.fuzz --seconds $(SECONDS) $(FUZZ)
 
-install: ## into PREFIX=/usr/local: program, units, documentation, /etc/gatewayd (as root)
+install: $(READY) ## into PREFIX=/usr/local: program, units, documentation, /etc/gatewayd (as root)
 	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' PYTHON='$(PYTHON)' sh packaging/install.sh install
 
 uninstall: ## takes it away again; keeps configuration and store
 	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' sh packaging/install.sh uninstall
 
-deb: ## the package for the Debian this runs on, into dist/ (wants python3-venv)
+deb: $(READY) ## the package for the Debian this runs on, into dist/ (wants python3-venv)
 	@sh packaging/build-deb.sh
 
-deb-test: ## the package on a clean Debian 12: install, upgrade under load, purge (root, debootstrap)
+deb-test: $(READY) ## the package on a clean Debian 12: install, upgrade under load, purge (root, debootstrap)
 	@sh tests/package/try_on_debian.sh
 
 # One resolver run for the daemon, one for everything, held to the first; no address of an index,

@@ -42,6 +42,20 @@ copy() {
   tar -cf - "$@" | tar -xf - -C "$to" --no-same-owner
 }
 
+# The compiled modules of this checkout, if they are for the interpreter.
+hot_modules() {
+  suffix=$("$1" -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')
+  shared=$(echo .venv/lib/python3.*/site-packages/gatewayd__mypyc"$suffix")
+  if [ ! -e "$shared" ]; then
+    echo "gatewayd is installed uncompiled, and slower: nothing is compiled here for $1" >&2
+    return
+  fi
+  # shellcheck disable=SC2046 # names of our own modules
+  copy "$2" $(find gatewayd -type f -name "*$suffix" | LC_ALL=C sort)
+  cp "$shared" "$2"
+  find "$2" -path '*gatewayd*' -name "*$suffix" -exec strip -g {} + 2>/dev/null || true
+}
+
 environment() {
   interpreter=$(python)
   new=$DESTDIR$home.new
@@ -56,6 +70,7 @@ environment() {
   site=$(echo "$new"/lib/python3.*/site-packages)
   # shellcheck disable=SC2046 # names of our own modules
   copy "$site" $(find gatewayd -type f \( -name '*.py' -o -name py.typed \) | LC_ALL=C sort)
+  hot_modules "$interpreter" "$site"
   copy "$new/share/gatewayd" -C conf demo.yaml
   cat > "$new/bin/gatewayd" <<END
 #!$home/bin/python -I
