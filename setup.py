@@ -23,6 +23,7 @@ HOT = (
     "web/counts.py",
     "web/request.py",
     "web/sendsms.py",
+    "web/answers.py",
     "web/arguments.py",
     "web/users.py",
     "web/logins.py",

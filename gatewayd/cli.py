@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any
 
 from gatewayd import __version__, outputs
+from gatewayd.commands import options as given
 
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong use or wrong configuration."
 EXAMPLES = """\
@@ -162,86 +163,6 @@ def _demo(args: argparse.Namespace) -> int:
     return demo(args.config, _reactor())
 
 
-# ---- what may stand in an option
-
-
-def _share(text: str) -> float:
-    value = float(text[:-1]) / 100 if text.endswith("%") else float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError("a share is between 0 and 1, or 0% and 100%")
-    return value
-
-
-def _errors(text: str) -> tuple[float, int]:
-    share, _, status = text.partition(":")
-    number = int(status, 0) if status else 0x08
-    if not 0 < number < 1 << 32:
-        raise argparse.ArgumentTypeError("a command_status is a number such as 0x45")
-    return _share(share), number
-
-
-def _ucp_errors(text: str) -> tuple[float, int]:
-    share, _, code = text.partition(":")
-    number = int(code) if code else 55
-    if not 0 < number < 100:
-        raise argparse.ArgumentTypeError("an error code is a number between 1 and 99")
-    return _share(share), number
-
-
-def _cimd2_errors(text: str) -> tuple[float, int]:
-    share, _, code = text.partition(":")
-    number = int(code) if code else 6
-    if not 0 < number < 1000:
-        raise argparse.ArgumentTypeError("an error code is a number between 1 and 999")
-    return _share(share), number
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 86400:
-        raise argparse.ArgumentTypeError("seconds are between 0 and 86400")
-    return value
-
-
-def _delay(text: str) -> float:
-    return -1.0 if text == "off" else _seconds(text)
-
-
-def _rate(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 10000:
-        raise argparse.ArgumentTypeError("messages per second are between 0 and 10000")
-    return value
-
-
-def _port(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 65535:
-        raise argparse.ArgumentTypeError("a port is between 0 and 65535")
-    return value
-
-
-def _mask(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 63:
-        raise argparse.ArgumentTypeError("a dlr-mask is between 0 and 63")
-    return value
-
-
-for _type, _name in (
-    (_share, "share"),
-    (_errors, "SHARE[:STATUS]"),
-    (_ucp_errors, "SHARE[:CODE]"),
-    (_cimd2_errors, "SHARE[:CODE]"),
-    (_seconds, "number of seconds"),
-    (_delay, "number of seconds, or off"),
-    (_rate, "rate"),
-    (_port, "port"),
-    (_mask, "dlr-mask"),
-):
-    _type.__name__ = _name  # argparse says "invalid <name> value"
-
-
 # ---- the commands and their options
 
 
@@ -318,7 +239,7 @@ or from the options. The password is never an option: it is read from the config
     sub.add_argument(
         "--dlr-mask",
         metavar="N",
-        type=_mask,
+        type=given.mask,
         default=0,
         help="sum of: 1 delivered, 2 failed, 4 on its way, 8 taken by the SMSC, 16 refused",
     )
@@ -374,7 +295,7 @@ submit one throw decides whether it is throttled, refused, left unanswered or ac
     smpp.add_argument(
         "--errors",
         metavar="SHARE[:STATUS]",
-        type=_errors,
+        type=given.errors,
         default=(0.0, 0x08),
         help="answered with this command_status (0x08, ESME_RSYSERR)",
     )
@@ -390,7 +311,7 @@ submit one throw decides whether it is throttled, refused, left unanswered or ac
     ucp.add_argument(
         "--errors",
         metavar="SHARE[:CODE]",
-        type=_ucp_errors,
+        type=given.ucp_errors,
         default=(0.0, 55),
         help="answered with this error code (55, system error)",
     )
@@ -400,7 +321,7 @@ submit one throw decides whether it is throttled, refused, left unanswered or ac
     cimd2.add_argument(
         "--errors",
         metavar="SHARE[:CODE]",
-        type=_cimd2_errors,
+        type=given.cimd2_errors,
         default=(0.0, 6),
         help="answered with this error code (6, general system error)",
     )
@@ -410,22 +331,24 @@ submit one throw decides whether it is throttled, refused, left unanswered or ac
 def _simulate_options(option: Any, port: int, throttled: str) -> None:
     """What every simulated SMSC can be told."""
     option("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    option("--port", type=_port, default=port, help="port to listen on, 0: any (%(default)s)")
+    option("--port", type=given.port, default=port, help="port to listen on, 0: any (%(default)s)")
     option("--system-id", metavar="NAME", default="", help="lets in only this account")
     option("--password", metavar="WORD", default="", help="and only with this password")
-    option("--latency", metavar="SECONDS", type=_seconds, default=0.0, help="before each answer")
-    option("--throttle", metavar="SHARE", type=_share, default=0.0, help=throttled)
-    option("--silent", metavar="SHARE", type=_share, default=0.0, help="never answered")
+    option(
+        "--latency", metavar="SECONDS", type=given.seconds, default=0.0, help="before each answer"
+    )
+    option("--throttle", metavar="SHARE", type=given.share, default=0.0, help=throttled)
+    option("--silent", metavar="SHARE", type=given.share, default=0.0, help="never answered")
     option(
         "--receipts",
         metavar="SECONDS",
-        type=_delay,
+        type=given.delay,
         default=1.0,
         help="from the answer to the receipt, or off (%(default)s)",
     )
-    option("--failures", metavar="SHARE", type=_share, default=0.0, help="receipts of failure")
+    option("--failures", metavar="SHARE", type=given.share, default=0.0, help="receipts of failure")
     option("--echo", action="store_true", help="the phone answers every SMS with its own text")
-    option("--mo", metavar="RATE", type=_rate, default=0.0, help="MO per second, while bound")
+    option("--mo", metavar="RATE", type=given.rate, default=0.0, help="MO per second, while bound")
     option("--mo-from", metavar="NUMBER", default="+15550100001", help="their sender (%(default)s)")
     option("--mo-to", metavar="NUMBER", default="8000", help="their receiver (%(default)s)")
     option(

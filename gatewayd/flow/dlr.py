@@ -17,6 +17,7 @@ from msgspec import json
 from gatewayd.config import Config
 from gatewayd.flow.fold import Fold
 from gatewayd.flow.keys import Keys
+from gatewayd.flow.made import Maker
 from gatewayd.model import Parked, Receipt, Report, Segment
 from gatewayd.store.contract import AS_IT_IS, Change, Item, Queue, State, Work
 
@@ -72,6 +73,7 @@ class DlrFlow:
         self._look_up = look_up
         self._siblings = siblings
         self._ids: dict[str, str] = {}
+        self._make = Maker(keys, wall, self._ids)
         self.configure(config)
         # Ordered: in a plain dict the oldest is found only past every gap that deleting left.
         self._pending: OrderedDict[str, Segment] = OrderedDict()
@@ -111,7 +113,7 @@ class DlrFlow:
         named = self._name(segment, work)
         report = None
         if segment.dlr_mask & 8:
-            report = self._report(segment, 8, "ACK/", f"{segment.meta}{meta}")
+            report = self._make.of(segment, 8, "ACK/", f"{segment.meta}{meta}")
         self._keep(work, report)
         if named:
             self._named(named, segment)
@@ -126,7 +128,7 @@ class DlrFlow:
         self.failed(segment.message, work)
         report = None
         if self.wants_rejection(segment):
-            report = self._report(segment, 16, f"NACK/{reason}", f"{segment.meta}{meta}")
+            report = self._make.of(segment, 16, f"NACK/{reason}", f"{segment.meta}{meta}")
         self._keep(work, report)
 
     def wants_rejection(self, segment: Segment) -> bool:
@@ -135,7 +137,7 @@ class DlrFlow:
     def unroutable(self, segment: Segment, reason: str) -> None:
         """Nobody takes the message; it was never kept."""
         if self.wants_rejection(segment):
-            self._keep(Work(), self._report(segment, 16, f"NACK/{reason}", segment.meta))
+            self._keep(Work(), self._make.of(segment, 16, f"NACK/{reason}", segment.meta))
 
     def _name(self, segment: Segment, work: Work) -> str:
         """Put into `work` that the segment waits for its receipt, or that it is done."""
@@ -225,7 +227,7 @@ class DlrFlow:
             fold.open.pop(segment.index, None)
         report = None
         if len(fold.accepted) == fold.total and segment.dlr_mask & 8:
-            report = self._report(segment, 8, "ACK/", segment.meta, fold.first_id)
+            report = self._make.of(segment, 8, "ACK/", segment.meta, fold.first_id)
         first_only = segment.via in self._first_only  # then receipts do not concern the fold
         if not fold.open or (first_only and len(fold.accepted) == fold.total):
             self._folds.pop(segment.message, None)
@@ -240,7 +242,7 @@ class DlrFlow:
         report = None
         if segment.dlr_mask & REJECTED and not fold.closed:
             text = "NACK/" if first_only else f"NACK/{reason}"
-            report = self._report(segment, 16, text, segment.meta, fold.first_id)
+            report = self._make.of(segment, 16, text, segment.meta, fold.first_id)
         self._close(fold, segment, work)
         self._keep(work, report)
 
@@ -402,7 +404,7 @@ class DlrFlow:
                 self.failed(segment.message, work)
         report = None
         if receipt.status & segment.dlr_mask:
-            report = self._receipt_report(segment, receipt, receipt.status, segment.smsc_id)
+            report = self._make.of_receipt(segment, receipt, receipt.status, segment.smsc_id)
         self._keep(work, report, self._or_undo(name, segment, receipt, answer))
 
     def _part_settled(
@@ -430,15 +432,15 @@ class DlrFlow:
                 if len(fold.delivered) == fold.total:
                     self._folds.pop(segment.message, None)
                     if mask & 1:
-                        report = self._receipt_report(segment, receipt, 1, fold.first_id)
+                        report = self._make.of_receipt(segment, receipt, 1, fold.first_id)
             else:
                 self.failed(segment.message, work)
                 if status & mask and not fold.closed:
-                    report = self._receipt_report(segment, receipt, status, fold.first_id)
+                    report = self._make.of_receipt(segment, receipt, status, fold.first_id)
                 self._close(fold, segment, work)
         elif status & mask and not fold.buffered:
             fold.buffered = True
-            report = self._receipt_report(segment, receipt, status, fold.first_id)
+            report = self._make.of_receipt(segment, receipt, status, fold.first_id)
         told = None if report is None else fold
         self._keep(work, report, self._or_undo(name, segment, receipt, answer, told))
 
@@ -477,40 +479,6 @@ class DlrFlow:
         return kept
 
     # -- reports ---------------------------------------------------------------------------------
-
-    def _receipt_report(
-        self, segment: Segment, receipt: Receipt, status: int, first: str
-    ) -> Report:
-        """A receipt comes as if from the SMSC: with its account, without the message's own."""
-        meta = f"?orig_msg?dlr_mask={segment.dlr_mask}&{receipt.meta}"
-        report = self._report(segment, status, receipt.text, None, first)
-        report.meta = meta
-        report.account = receipt.account
-        return report
-
-    def _report(
-        self, segment: Segment, status: int, text: str, meta: str | None, smsc_id: str = ""
-    ) -> Report:
-        receipt = meta is None
-        return Report(
-            id=self._keys.take(),
-            message=segment.message or segment.id,
-            status=status,
-            url=segment.dlr_url,
-            smsc=self._ids.get(segment.via, segment.smsc),
-            smsc_id=smsc_id or segment.smsc_id,
-            text=text,
-            source=segment.source,
-            destination=segment.destination,
-            user=segment.user,
-            account="" if receipt else segment.account,
-            binfo="" if receipt else segment.binfo,
-            meta=f"{meta}?orig_msg?dlr_mask={segment.dlr_mask}&",
-            charset=segment.charset,
-            time=self._wall(),
-            channel=segment.channel,
-            external_id=segment.external_id,
-        )
 
     def _keep(self, work: Work, report: Report | None, then: Answer | None = None) -> None:
         if report is None:

@@ -35,6 +35,9 @@ class Lane(Generic[T]):
     Each priority overflows by itself: `_tails[p]` is the last key of it that came to memory, while
     later ones are on disk only; None while nothing is.
 
+    `late(item, due)`, when set, takes over what comes from the store and is not due yet: where
+    others must not overtake it, whoever keeps the order has to know of it.
+
     `screen(name, rows)`, when set, sees every row that comes from the store and says which of them
     wait at all: what was perhaps sent before a crash may have to be treated otherwise.
     """
@@ -51,6 +54,7 @@ class Lane(Generic[T]):
         "_tails",
         "cap",
         "count",
+        "late",
         "name",
         "on_disk",
         "screen",
@@ -68,6 +72,7 @@ class Lane(Generic[T]):
         self.count = 0  # ready in memory
         self.on_disk = 0  # waiting, not in memory
         self.screen: Callable[[str, Sequence[Item]], Sequence[Item]] | None = None
+        self.late: Callable[[T, float], None] | None = None
         self._decode = decode
         self._claim = claim
         self._claiming: int | None = None  # the priority that is being read
@@ -252,7 +257,9 @@ class Lane(Generic[T]):
         for row in self._screened(items):
             item = self._decode(row.body)
             priority = _priority(row)
-            if row.due > wall:
+            if row.due > wall and self.late is not None:
+                self.late(item, now + row.due - wall)
+            elif row.due > wall:
                 heappush(self._later, (now + row.due - wall, row.key, priority, item))
             else:
                 self._ready[priority].append(item)

@@ -92,6 +92,7 @@ class Outbox(Generic[T]):
         self._budget = budget
         self._parallel = parallel
         self._chain = chain
+        lane.late = None if chain is None else self._late
         self._spacing = spacing
         self._probing = probing
         self._unsaved = unsaved  # calls that were answered
@@ -120,6 +121,7 @@ class Outbox(Generic[T]):
         self._probing = probing
         if (chain is None) != (self._chain is None):
             self._chain = chain
+            self.lane.late = None if chain is None else self._late
         if self._chain is None:
             held, self._chains, self._chained = self._chains, {}, 0
             self._cooling.clear()
@@ -194,6 +196,12 @@ class Outbox(Generic[T]):
             behind.append(item)
             self._chained += 1
         return None
+
+    def _late(self, item: T, due: float) -> None:
+        """An item from the store waits for its next attempt, and its chain behind it."""
+        if self._chain is not None:
+            self._chains.setdefault(self._chain(item), deque())
+        heappush(self._waiting, (due, item.id, item))
 
     def _begin(self, item: T) -> None:
         self.active += 1

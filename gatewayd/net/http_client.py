@@ -9,8 +9,9 @@ import msgspec
 
 from gatewayd.flow.targets import Targets
 from gatewayd.model import HttpAnswer
-from gatewayd.net.http_fast import METHODS, Done, EndpointFor, FastLane
+from gatewayd.net.http_fast import METHODS, EndpointFor, FastLane
 from gatewayd.net.http_general import GeneralLane
+from gatewayd.net.http_wire import Done
 from gatewayd.platforms.contract import HttpCall
 
 _MOVED: Final = frozenset({301, 302, 303, 307, 308})

@@ -23,10 +23,16 @@ from twisted.python.failure import Failure
 from gatewayd.flow.targets import Targets
 from gatewayd.model import HttpAnswer
 from gatewayd.net.http_reach import way_to
-from gatewayd.net.http_wire import describe_failure, describe_loss, origin_of, request_octets
+from gatewayd.net.http_wire import (
+    Done,
+    Exchange,
+    describe_failure,
+    describe_loss,
+    origin_of,
+    request_octets,
+)
 from gatewayd.platforms.contract import HttpCall
 
-Done = Callable[[HttpAnswer], None]
 # Scheme, host and port in; how to reach them out.
 EndpointFor = Callable[[str, str, int], IStreamClientEndpoint]
 
@@ -45,20 +51,6 @@ _MOST_IDLE: Final = 256
 _CHUNK_OVERHEAD: Final = 8
 
 
-class _Exchange:
-    """One call: the request's octets, and who is told of the answer."""
-
-    __slots__ = ("deadline", "done", "request", "retried", "safe", "started")
-
-    def __init__(self, request: bytes, safe: bool, started: float, timeout: float, done: Done):
-        self.request = request
-        self.safe = safe
-        self.started = started
-        self.deadline = started + timeout
-        self.done = done
-        self.retried = False
-
-
 class _Connection:
     """One connection. The methods that begin with `on_` are called by the parser.
 
@@ -68,7 +60,7 @@ class _Connection:
     def __init__(self, origin: _Origin) -> None:
         self.transport: Any = None
         self._origin = origin
-        self.exchange: _Exchange | None = None
+        self.exchange: Exchange | None = None
         self.rested = False  # before the call that is under way
         self.since = 0.0  # idle, or closing, since then
         self._parser: Any = None
@@ -92,7 +84,7 @@ class _Connection:
         if nodelay is not None:
             nodelay(True)
 
-    def start(self, exchange: _Exchange, rested: bool = False) -> None:
+    def start(self, exchange: Exchange, rested: bool = False) -> None:
         """Write the request; nothing else is under way."""
         self.exchange = exchange
         self.rested = rested
@@ -240,7 +232,7 @@ class _Origin:
         self._open: set[_Connection] = set()
         self._idle: list[_Connection] = []
         self._closing: set[_Connection] = set()
-        self._waiting: deque[_Exchange] = deque()
+        self._waiting: deque[Exchange] = deque()
         self._connecting: set[Deferred[Any]] = set()
         self._attempts = 0
         self._timer: IDelayedCall | None = None
@@ -248,7 +240,7 @@ class _Origin:
 
     # -- calls come in
 
-    def send(self, exchange: _Exchange) -> None:
+    def send(self, exchange: Exchange) -> None:
         idle = self._idle
         while idle:
             connection = idle.pop()
@@ -263,7 +255,7 @@ class _Origin:
             self._grow()
         self._watch(exchange.deadline)
 
-    def retry(self, exchange: _Exchange) -> None:
+    def retry(self, exchange: Exchange) -> None:
         """Make the call on a new connection: what else is idle has probably been closed too."""
         exchange.retried = True
         while self._idle:
@@ -273,7 +265,7 @@ class _Origin:
         self._grow()
         self._watch(exchange.deadline)
 
-    def fail(self, exchange: _Exchange, error: str) -> None:
+    def fail(self, exchange: Exchange, error: str) -> None:
         exchange.done(HttpAnswer(0, error=error, seconds=self.lane.seconds() - exchange.started))
 
     # -- connections come and go
@@ -471,7 +463,7 @@ class FastLane:
             self.later(done, HttpAnswer(0, error="closed"))
             return
         origin.send(
-            _Exchange(request, call.method in _SAFE, self._reactor.seconds(), call.timeout, done)
+            Exchange(request, call.method in _SAFE, self._reactor.seconds(), call.timeout, done)
         )
 
     def _find(self, url: str) -> tuple[int, _Origin]:

@@ -30,9 +30,8 @@ from zope.interface import implementer
 
 from gatewayd.flow.targets import Targets
 from gatewayd.model import HttpAnswer
-from gatewayd.net.http_fast import Done
 from gatewayd.net.http_reach import way_to
-from gatewayd.net.http_wire import describe_failure
+from gatewayd.net.http_wire import Done, describe_failure
 from gatewayd.platforms.contract import HttpCall
 
 _LONGEST_HEAD: Final = 16384

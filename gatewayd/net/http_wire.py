@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit
 
 from twisted.internet.error import ConnectError, DNSLookupError, TCPTimedOutError, TimeoutError
 from twisted.python.failure import Failure
 
+from gatewayd.model import HttpAnswer
 from gatewayd.platforms.contract import HttpCall
+
+Done = Callable[[HttpAnswer], None]
 
 _PORTS: Final = {"http": 80, "https": 443}
 
@@ -66,3 +70,17 @@ def describe_failure(reason: Failure) -> str:
     if reason.check(ConnectError):
         return f"cannot connect: {reason.getErrorMessage()}"[:200]
     return f"cannot connect: {reason.type.__name__ if reason.type else ''}"
+
+
+class Exchange:
+    """One call: the request's octets, and who is told of the answer."""
+
+    __slots__ = ("deadline", "done", "request", "retried", "safe", "started")
+
+    def __init__(self, request: bytes, safe: bool, started: float, timeout: float, done: Done):
+        self.request = request
+        self.safe = safe
+        self.started = started
+        self.deadline = started + timeout
+        self.done = done
+        self.retried = False

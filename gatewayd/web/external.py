@@ -20,11 +20,12 @@ from msgspec import json
 
 from gatewayd.config.model import ChannelConfig, Config, UserConfig
 from gatewayd.model import Acceptance, Order, Verdict
+from gatewayd.web.answers import Refused, too_many_failures
 from gatewayd.web.logins import LoginBlocked, LoginPending
 from gatewayd.web.once import Once, digest
 from gatewayd.web.payload import Fields, Unreadable, content_type, read_body
 from gatewayd.web.request import Answer, Request
-from gatewayd.web.sendsms import Refused, SendSms, too_many_failures
+from gatewayd.web.sendsms import SendSms
 
 _ALIASES: Final = {
     "text": ("text", "texto", "message", "msg", "content"),

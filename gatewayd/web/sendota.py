@@ -9,10 +9,11 @@ from typing import Final
 from gatewayd.config.model import Config, OtaConfig
 from gatewayd.model import Acceptance, Coding, Order
 from gatewayd.sms import ota
+from gatewayd.web.answers import Refused, too_many_failures
 from gatewayd.web.arguments import decode_query
 from gatewayd.web.logins import LoginBlocked, LoginPending
 from gatewayd.web.request import KANNEL_HEADERS, Answer, Request
-from gatewayd.web.sendsms import Refused, SendSms, too_many_failures
+from gatewayd.web.sendsms import SendSms
 
 UNAUTHORIZED: Final = Answer(403, b"Authorization failed for sendota", KANNEL_HEADERS)
 WRONG_ARGUMENTS: Final = Answer(400, b"Wrong sendota args.", KANNEL_HEADERS)

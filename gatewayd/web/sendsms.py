@@ -15,6 +15,31 @@ from gatewayd.flow.targets import Targets
 from gatewayd.model import Acceptance, Order, Verdict
 from gatewayd.sms import charsets
 from gatewayd.web.allowance import Allowance
+from gatewayd.web.answers import (
+    ACCEPTED,
+    BAD_ACCOUNT,
+    BAD_TEXT,
+    BAD_TYPE,
+    BAD_URL,
+    DENIED,
+    EMPTY_RECEIVER,
+    FORBIDDEN_SENDER,
+    FORBIDDEN_SMSC,
+    LONG_UDH,
+    NO_RECEIVER,
+    NO_RECEIVERS,
+    NO_SENDER,
+    QUEUED,
+    TOO_LONG,
+    TOO_MANY,
+    UNAUTHORIZED,
+    UNROUTABLE,
+    UNSUPPORTED,
+    Refused,
+    answer_of,
+    misformed,
+    too_many_failures,
+)
 from gatewayd.web.arguments import decode_query, is_integer, problem_of, read_integer
 from gatewayd.web.forms import Posted, octets_of, read_post
 from gatewayd.web.intake import KANNEL_HEADERS, Answer, Request
@@ -47,49 +72,6 @@ _RANGES: Final = (
     ("priority", -1, 3, "Priority"),
 )
 _RANGE_NAMES: Final = frozenset(name for name, *_ in _RANGES) | {"dlrmask"}
-
-
-def _answer(status: int, text: str) -> Answer:
-    return Answer(status, text.encode(), KANNEL_HEADERS)
-
-
-def _misformed(field: str) -> Answer:
-    return _answer(400, f"{field} field misformed, rejected")
-
-
-ACCEPTED: Final = _answer(202, "0: Accepted for delivery")
-QUEUED: Final = _answer(202, "3: Queued for later delivery")
-UNROUTABLE: Final = _answer(403, "Not routable. Do not try again.")
-TOO_LONG: Final = _answer(400, "Text is too long, rejected")
-UNAUTHORIZED: Final = _answer(403, "Authorization failed for sendsms")
-NO_RECEIVER: Final = _answer(400, "Missing receiver number, rejected")
-NO_RECEIVERS: Final = _answer(400, "Missing receiver(s) number(s), rejected")
-EMPTY_RECEIVER: Final = _answer(400, "Empty receiver number not allowed, rejected")
-TOO_MANY: Final = _answer(400, "Too many receivers, rejected")
-DENIED: Final = _answer(400, "Number(s) has/have been denied by white- and/or black-lists.")
-NO_SENDER: Final = _answer(400, "Sender missing and no global set, rejected")
-LONG_UDH: Final = _answer(400, "UDH field is too long, rejected")
-BAD_ACCOUNT: Final = _answer(400, "Account field misformed or too long, rejected")
-FORBIDDEN_SMSC: Final = _answer(403, "SMSC not allowed for this user, rejected")
-FORBIDDEN_SENDER: Final = _answer(403, "Sender not allowed for this user, rejected")
-BAD_URL: Final = _answer(400, "DLR-URL not allowed, rejected")
-BAD_TEXT: Final = _answer(400, "Charset or body misformed, rejected")
-BAD_TYPE: Final = _answer(400, "Invalid content-type")
-UNSUPPORTED: Final = _answer(415, "Unsupported content-type, rejected")
-
-
-def too_many_failures(blocked: LoginBlocked) -> Answer:
-    """What a caller is answered whose login is not even checked."""
-    wait = ("Retry-After", str(blocked.seconds))
-    return Answer(503, b"Too many failed logins, try again later.", (*KANNEL_HEADERS, wait))
-
-
-class Refused(Exception):
-    """A check failed; `answer` says which."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(answer.status)
-        self.answer = answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +217,7 @@ class SendSms:
                 text += " Denied receivers are: " + " ".join(denied)
             if acceptance.segments > 1:
                 text += f" Message splits: {acceptance.segments}"
-            request.reply(_answer(202, text))
+            request.reply(answer_of(202, text))
             return
         request.reply(self._answers[verdict])
 
@@ -244,7 +226,7 @@ class SendSms:
     def fields_of(self, query: bytes) -> dict[str, bytes]:
         """The fields of a query or a form. Raises Refused for what `strict` does not take."""
         if self._strict and (problem := problem_of(query, self._most_fields)):
-            raise Refused(_answer(400, problem))
+            raise Refused(answer_of(400, problem))
         return decode_query(query)
 
     def _take_get(self, request: Request) -> tuple[Order, list[str]]:
@@ -283,7 +265,7 @@ class SendSms:
             try:
                 fields = read_json(request.body)
             except Unreadable as error:
-                raise Refused(_answer(400, str(error))) from None
+                raise Refused(answer_of(400, str(error))) from None
             # JSON is text: octets are written in hex there, and no charset need be told
             if "udh" in fields:
                 fields["udh"] = octets_of(fields["udh"])
@@ -313,7 +295,7 @@ class SendSms:
         udh = fields.get("udh", b"")
         if udh:
             if len(udh) != udh[0] + 1:
-                raise Refused(_misformed("UDH"))
+                raise Refused(misformed("UDH"))
             if len(udh) > _LONGEST_UDH:
                 raise Refused(LONG_UDH)
         receivers, denied = self._receivers(caller, to)
@@ -394,7 +376,7 @@ class SendSms:
         if given:
             source = self.text_of("Sender", given)
             if self._strict and not is_sender(source):
-                raise Refused(_misformed("Sender"))
+                raise Refused(misformed("Sender"))
             return source
         source = user.default_sender or self._global_sender
         if not source:
@@ -423,7 +405,7 @@ class SendSms:
             or b"\n" in url
             or b"\0" in url
         ):
-            raise Refused(_misformed("DLR-URL"))
+            raise Refused(misformed("DLR-URL"))
         text = self.text_of("DLR-URL", url)
         if self._targets.refusal(text):
             raise Refused(BAD_URL)
@@ -435,10 +417,10 @@ class SendSms:
             text = value.decode()
         except UnicodeDecodeError:
             if self._strict:
-                raise Refused(_misformed(field)) from None
+                raise Refused(misformed(field)) from None
             return value.decode("latin-1")
         if self._strict and not text.isprintable() and any(c < " " or c == "\x7f" for c in text):
-            raise Refused(_misformed(field))
+            raise Refused(misformed(field))
         return text
 
     def _numbers_into(self, order: Order, fields: dict[str, bytes]) -> int:
@@ -451,12 +433,12 @@ class SendSms:
             if value is None:
                 continue
             if self._strict and value and not is_integer(value):
-                raise Refused(_misformed(label))
+                raise Refused(misformed(label))
             number = read_integer(value)
             if number is None:
                 continue
             if not low <= number <= high:
-                raise Refused(_misformed(label))
+                raise Refused(misformed(label))
             read[name] = number
         get = read.get
         order.dlr_mask = max(get("dlr-mask", 0), 0)

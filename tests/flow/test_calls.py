@@ -82,6 +82,24 @@ def test_a_repeat_carries_the_same_id_and_survives_a_restart() -> None:
     assert new.disk.rows() == []
 
 
+def test_an_mo_is_not_overtaken_by_the_next_of_its_sender_after_a_restart() -> None:
+    """G10: the first waits for its next attempt; what came behind it stays behind it."""
+    rig = Rig(with_channel())
+    rig.deliver(payload=b"first")
+    rig.turn()
+    rig.web.answer(503)
+    rig.deliver(payload=b"second")
+    rig.turn()
+    new = rig.again()
+    new.turn(0.2)
+    assert new.web.calls == []
+    new.turn(2)
+    assert new.web.calls == rig.web.calls
+    new.web.answer(200)
+    new.turn()
+    assert len(new.web.calls) == 2
+
+
 def test_what_is_under_way_at_a_crash_is_told_again() -> None:
     rig = Rig(with_channel())
     rig.deliver()

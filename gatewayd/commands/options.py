@@ -1,0 +1,91 @@
+"""What may stand in the options of the command line."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def share(text: str) -> float:
+    """A share between 0 and 1, or with % between 0 and 100."""
+    value = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError("a share is between 0 and 1, or 0% and 100%")
+    return value
+
+
+def errors(text: str) -> tuple[float, int]:
+    """How many submits are refused, and with which command_status."""
+    part, _, status = text.partition(":")
+    number = int(status, 0) if status else 0x08
+    if not 0 < number < 1 << 32:
+        raise argparse.ArgumentTypeError("a command_status is a number such as 0x45")
+    return share(part), number
+
+
+def ucp_errors(text: str) -> tuple[float, int]:
+    """How many are refused, and with which UCP error code."""
+    part, _, code = text.partition(":")
+    number = int(code) if code else 55
+    if not 0 < number < 100:
+        raise argparse.ArgumentTypeError("an error code is a number between 1 and 99")
+    return share(part), number
+
+
+def cimd2_errors(text: str) -> tuple[float, int]:
+    """How many are refused, and with which CIMD2 error code."""
+    part, _, code = text.partition(":")
+    number = int(code) if code else 6
+    if not 0 < number < 1000:
+        raise argparse.ArgumentTypeError("an error code is a number between 1 and 999")
+    return share(part), number
+
+
+def seconds(text: str) -> float:
+    """Seconds, a day at most."""
+    value = float(text)
+    if not 0 <= value <= 86400:
+        raise argparse.ArgumentTypeError("seconds are between 0 and 86400")
+    return value
+
+
+def delay(text: str) -> float:
+    """Seconds, or off."""
+    return -1.0 if text == "off" else seconds(text)
+
+
+def rate(text: str) -> float:
+    """Messages per second."""
+    value = float(text)
+    if not 0 <= value <= 10000:
+        raise argparse.ArgumentTypeError("messages per second are between 0 and 10000")
+    return value
+
+
+def port(text: str) -> int:
+    """A port; 0 takes any."""
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise argparse.ArgumentTypeError("a port is between 0 and 65535")
+    return value
+
+
+def mask(text: str) -> int:
+    """A dlr-mask."""
+    value = int(text)
+    if not 0 <= value <= 63:
+        raise argparse.ArgumentTypeError("a dlr-mask is between 0 and 63")
+    return value
+
+
+for _type, _name in (
+    (share, "share"),
+    (errors, "SHARE[:STATUS]"),
+    (ucp_errors, "SHARE[:CODE]"),
+    (cimd2_errors, "SHARE[:CODE]"),
+    (seconds, "number of seconds"),
+    (delay, "number of seconds, or off"),
+    (rate, "rate"),
+    (port, "port"),
+    (mask, "dlr-mask"),
+):
+    _type.__name__ = _name  # argparse says "invalid <name> value"
