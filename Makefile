@@ -49,6 +49,7 @@ $(READY): $(STAMP) setup.py $(SOURCES)
 	  echo "compiling the hot modules, which takes a minute"; \
 	  if $(PY) setup.py --quiet build_ext --inplace --parallel 2 >build.log 2>&1; then \
 	    mv gatewayd__mypyc.* .venv/lib/python*/site-packages/ 2>/dev/null; \
+	    find gatewayd -name '*.so' -exec touch {} +; \
 	    grep '^gatewayd is not compiled' build.log; rm build.log; \
 	  else $(PLAIN); tail -n 20 build.log; echo "gatewayd is not compiled, and slower: see build.log"; fi; fi
 	@touch $(READY)
