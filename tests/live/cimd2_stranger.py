@@ -107,8 +107,14 @@ def main(server: str) -> None:
         session.stop(time.monotonic())
         peer.until(lambda: session.state is LinkState.CLOSED)
         peer.socket.close()
+        assert running.stdout is not None
+        output = ""
+        for line in running.stdout:  # it writes down its answer after it has given it
+            output += line
+            if "<STX>52:" in line:
+                break
         running.terminate()
-        output, _ = running.communicate(timeout=10)
+        output += running.communicate(timeout=10)[0]
     told = [[type(event).__name__, repr(event)] for event in peer.events]
     print(json.dumps({"events": told, "server": output}))
 
