@@ -83,7 +83,7 @@ replay: $(READY) ## the recorded cases of Kannel 1.4.5, against the shares of te
 	$(PY) tests/kannel/replay.py --target gatewayd --command ".venv/bin/gatewayd run -c {CONF}" \
 	  --minimum tests/kannel/minimum.json -qq $(REPLAY)
 
-bench: $(READY) ## rates and delays, beside Kannel where it is installed (QUICK=1: a shorter look)
+bench: $(READY) ## rates, delays and targets beside Kannel, about 45 minutes (QUICK=1: a shorter look)
 	$(PY) -m tests.bench.bench $(if $(QUICK),--quick) $(BENCH)
 
 torture: $(READY) ## every guarantee with its fault, an hour at most; writes docs/guarantees.md

@@ -1,4 +1,4 @@
-"""`make bench`: gatewayd, and Kannel where it is installed, in turns; a table, and docs/bench/.
+"""`make bench`: gatewayd beside Kannel, in turns; tables of rates and of targets, and docs/bench/.
 
 The peers take turns within each repetition, so what else the machine does meets them alike. The
 figures of one machine say little about another; the ratio between two peers says more.
@@ -7,104 +7,61 @@ figures of one machine say little about another; the ratio between two peers say
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
-import statistics
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.bench.loadtools import NoCompiler, build
+from tests.bench.measure import run
 from tests.bench.peers.base import Peer
-from tests.bench.peers.gatewayd import Gatewayd
-from tests.bench.peers.kannel import BEARERBOX, SMSBOX, KannelFile, KannelMem, KannelSpool
-from tests.bench.scenario import SCENARIOS, Flow, Record, run
+from tests.bench.peers.gatewayd import Gatewayd, build_of
+from tests.bench.peers.kannel import KannelFile, KannelMem, KannelSpool, installed
+from tests.bench.plan import Plan
+from tests.bench.report import load, save, tables, text_table
+from tests.bench.scenario import QUICK, SCENARIOS, Record
+from tests.bench.targets import OURS
 
 HERE = Path(__file__).resolve().parent
 DOCS = HERE.parents[1] / "docs" / "bench"
 PEERS: dict[str, type[Peer]] = {
     kind.name: kind for kind in (Gatewayd, KannelMem, KannelFile, KannelSpool)
 }
-HEAD = ("scenario", "peer", "way", "rate/s", "p50 ms", "p99 ms", "CPU us", "lost", "twice", "ratio")
+NO_KANNEL = (
+    "Kannel is not installed: there is no bearerbox and no smsbox in /usr/sbin (Debian:"
+    " apt-get install kannel).\nTo measure gatewayd alone: make bench BENCH='--peers gatewayd'"
+)
 
 
-def options() -> argparse.Namespace:
+def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one short run each, nothing saved")
-    parser.add_argument("--peers", nargs="+", choices=PEERS, help="default: all that are installed")
-    parser.add_argument("--scenarios", nargs="+", choices=SCENARIOS, default=[])
-    parser.add_argument("--runs", type=int, default=0, help="repetitions (3; quick: 1)")
-    parser.add_argument("--messages", type=int, default=0, help="per run (20000; quick: 4000)")
-    parser.add_argument("--seconds", type=int, default=10, help="length of open-loop runs")
+    parser.add_argument("--quick", action="store_true", help="a short look, nothing saved")
+    parser.add_argument(
+        "--peers", nargs="+", choices=PEERS, help="all of them in each scenario (see the plan)"
+    )
+    parser.add_argument("--scenarios", nargs="+", choices=SCENARIOS, help="(all)")
+    parser.add_argument("--runs", type=int, help="repetitions, each a pair (5; quick: 1)")
+    parser.add_argument("--messages", type=int, help="per run (20000; quick: 4000)")
+    parser.add_argument("--seconds", type=int, help="of open loops and idle binds (8; quick: 3)")
+    parser.add_argument("--backlog", type=int, help="messages that shall wait (1000000)")
     parser.add_argument(
         "--work", type=Path, default=HERE / "work", help="stores lie there: the disk to be judged"
     )
-    chosen = parser.parse_args()
-    chosen.runs = chosen.runs or (1 if chosen.quick else 3)
-    chosen.messages = chosen.messages or (4000 if chosen.quick else 20000)
-    if not chosen.scenarios:
-        chosen.scenarios = ["mt", "mt-dlr", "mo", "mixed"]
-        if not chosen.quick:
-            chosen.scenarios += ["mt-r500", "mo-r500"]
-    if not chosen.peers:
-        chosen.peers = ["gatewayd"]
-        if os.access(BEARERBOX, os.X_OK) and os.access(SMSBOX, os.X_OK):
-            chosen.peers += ["kannel-mem", "kannel-spool"]
-        else:
-            print("Kannel is not installed (bearerbox, smsbox): gatewayd is measured alone")
+    parser.add_argument("--out", type=Path, help="tables and rows go there (all: docs/bench)")
+    parser.add_argument("--plan", action="store_true", help="say what would be run, and end")
+    parser.add_argument("--show", type=Path, metavar="JSON", help="the tables of kept rows, no run")
+    chosen = parser.parse_args(arguments)
+    quick: bool = chosen.quick
+    everything = not (quick or chosen.peers or chosen.scenarios)
+    chosen.out = chosen.out or (DOCS if everything else None)
+    chosen.scenarios = chosen.scenarios or list(QUICK if quick else SCENARIOS)
+    chosen.runs = chosen.runs or (1 if quick else 5)
+    chosen.messages = chosen.messages or (4000 if quick else 20000)
+    chosen.seconds = chosen.seconds or (3 if quick else 8)
+    chosen.backlog = chosen.backlog or (20000 if quick else 1000000)
     return chosen
-
-
-def middle(records: Iterable[Record], way: str, value: Callable[[Flow], float]) -> float:
-    return statistics.median(value(r.flows[way]) for r in records if way in r.flows)
-
-
-def rows(records: list[Record]) -> list[list[str]]:
-    """The table: medians, sums of what was lost or came twice; `ratio` is gatewayd's rate to it."""
-    groups: dict[tuple[str, str], list[Record]] = {}
-    for record in records:
-        groups.setdefault((record.scenario, record.peer), []).append(record)
-    table = []
-    for (scenario, peer), group in groups.items():
-        ours = groups.get((scenario, "gatewayd"), [])
-        for way in ("mt", "dlr", "mo"):
-            if not any(way in record.flows for record in group):
-                continue
-            rate = middle(group, way, lambda flow: flow.rate)
-            ratio = "-"
-            if peer != "gatewayd" and rate and any(way in record.flows for record in ours):
-                ratio = f"{middle(ours, way, lambda flow: flow.rate) / rate:.1f}"
-            flows = [record.flows[way] for record in group if way in record.flows]
-            table.append(
-                [
-                    scenario,
-                    peer,
-                    way,
-                    f"{rate:,.0f}",
-                    f"{middle(group, way, lambda flow: flow.p50_ms):,.1f}",
-                    f"{middle(group, way, lambda flow: flow.p99_ms):,.1f}",
-                    f"{statistics.median(record.cpu_us for record in group):,.0f}",
-                    str(sum(flow.lost for flow in flows)),
-                    str(sum(flow.duplicates for flow in flows)),
-                    ratio,
-                ]
-            )
-    return table
-
-
-def text_table(table: list[list[str]]) -> str:
-    widths = [max(len(row[i]) for row in [list(HEAD), *table]) for i in range(len(HEAD))]
-
-    def line(row: Iterable[str]) -> str:
-        cells = [
-            cell.ljust(width) if i < 3 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        return "  ".join(cells).rstrip()
-
-    return "\n".join([line(HEAD), *(line(row) for row in table)])
 
 
 def machine() -> str:
@@ -122,69 +79,82 @@ def machine() -> str:
     )
 
 
-def save(records: list[Record], table: list[list[str]], chosen: argparse.Namespace) -> None:
-    DOCS.mkdir(parents=True, exist_ok=True)
-    today = datetime.now(UTC).date().isoformat()
-    lines = [
-        "# Measured rates and delays",
-        "",
-        f"{today}, {machine()}. Written by `make bench`; how it measures: `tests/bench/README.md`.",
-        f"Medians of {chosen.runs} runs with {chosen.messages:,} messages each, load tools on the",
-        "same machine. A rate counts what arrived (at the SMSC, or at the platform), CPU is of all",
-        "processes of the gateway per message or report moved, *ratio* is gatewayd's rate to the",
-        "peer's. Other work on the machine took"
-        f" {sum(r.other_cpu_s for r in records):.0f} s of CPU in all.",
-        "",
-        "| " + " | ".join(HEAD) + " |",
-        "|" + "---|" * 3 + "---:|" * (len(HEAD) - 3),
-        *("| " + " | ".join(row) + " |" for row in table),
-        "",
-        *(f"* **{name}**: {SCENARIOS[name].about}." for name in chosen.scenarios),
-        *(f"* **{name}** keeps through kill -9: {PEERS[name].durable}." for name in chosen.peers),
-        "",
-    ]
-    (DOCS / "README.md").write_text("\n".join(lines))
-    data = {"date": today, "machine": machine(), "runs": [r.as_json() for r in records]}
-    (DOCS / "bench.json").write_text(json.dumps(data, indent=1) + "\n")
+def brief(record: Record) -> str:
+    """One line of progress."""
+    said = [f"{way} {flow.rate:,.0f}/s" for way, flow in record.flows.items()]
+    said += [f"p99 {flow.p99_ms:,.1f} ms" for flow in record.flows.values() if flow.p99_ms]
+    if SCENARIOS[record.scenario].kind == "idle":
+        said.append(f"CPU {record.idle_cpu_pct:.2f} %")
+    else:
+        said.append(f"CPU {record.cpu_us:,.0f} us")
+    if record.slices:
+        said.append(f"{record.queued_bytes:,.0f} bytes for each of {record.backlog:,} waiting")
+    said.append(f"RSS {record.rss_mb:,.1f} MB")
+    return f"{record.repetition}. {record.scenario} {record.peer}: " + ", ".join(
+        said + record.faults()
+    )
 
 
-def wrong(record: Record) -> list[str]:
-    """What must not happen at any speed."""
-    found = [record.error] if record.error else []
-    for way, flow in record.flows.items():
-        if flow.lost or flow.duplicates:
-            found.append(f"{way}: {flow.lost} lost, {flow.duplicates} twice")
-    return [f"{record.peer} {record.scenario}: {fault}" for fault in found]
+def show(records: Sequence[Record], head: Sequence[str]) -> None:
+    print("\n" + "\n".join(head))
+    for title, table in tables(records, text_table):
+        print(f"\n{title}\n{table}")
 
 
 def main() -> int:
     chosen = options()
+    if chosen.show:
+        show(*load(chosen.show))
+        return 0
+    plan = Plan(
+        chosen.scenarios,
+        chosen.peers or (),
+        chosen.runs,
+        chosen.messages,
+        chosen.seconds,
+        chosen.backlog,
+    )
+    peers = list(dict.fromkeys(run.peer for run in plan.runs()))
+    if peers != [OURS] and not installed():
+        print(NO_KANNEL)
+        return 1
+    print("\n".join([build_of(), "The plan:", *plan.lines()]), flush=True)
+    if chosen.plan:
+        return 0
     try:
         build()
     except NoCompiler as error:
         print(error)
         return 1
+    today = datetime.now(UTC).date().isoformat()
+    head = [f"{today}, {machine()}", build_of()]
+    head.append(
+        f"{chosen.runs} repetitions at most, {chosen.messages:,} messages a run, load tools on the"
+        " same machine"
+    )
+    keeps = "\n".join(
+        f"* **{name}** keeps through kill -9: {PEERS[name].durable}." for name in peers
+    )
     chosen.work.mkdir(parents=True, exist_ok=True)
     records: list[Record] = []
-    for repetition in range(chosen.runs):
-        for scenario in chosen.scenarios:
-            for peer in chosen.peers:
-                record = run(
-                    PEERS[peer],
-                    SCENARIOS[scenario],
-                    messages=chosen.messages,
-                    seconds=chosen.seconds,
-                    work=chosen.work,
-                )
-                records.append(record)
-                rates = " ".join(f"{way} {flow.rate:,.0f}/s" for way, flow in record.flows.items())
-                print(f"{repetition + 1}. {scenario} {peer}: {rates} {record.error}", flush=True)
-    table = rows(records)
-    print("\n" + text_table(table))
-    if not chosen.quick:
-        save(records, table, chosen)
-        print(f"\nsaved in {DOCS.relative_to(HERE.parents[1])}/")
-    faults = [fault for record in records if record.peer == "gatewayd" for fault in wrong(record)]
+    for planned in plan.runs():
+        record = run(
+            PEERS[planned.peer],
+            SCENARIOS[planned.scenario],
+            messages=chosen.messages,
+            seconds=chosen.seconds,
+            backlog=chosen.backlog,
+            work=chosen.work,
+            repetition=planned.repetition,
+        )
+        records.append(record)
+        print(brief(record), flush=True)
+        if chosen.out:  # what has been measured stays, whatever ends the rest
+            save(chosen.out, records, head, keeps)
+    show(records, head)
+    if chosen.out:
+        print(f"\nsaved in {chosen.out}/")
+    faults = [fault for record in records if record.peer == OURS for fault in record.faults()]
     for fault in faults:
         print(fault)
     return 1 if faults else 0

@@ -100,6 +100,10 @@ class Tool:
         """smscsim: stop answering submit_sm, or answer again what has waited."""
         self.process.send_signal(signal.SIGUSR1)
 
+    def begin_mo(self) -> None:
+        """smscsim with ``mo-delay-ms`` -1: deliver the MO now."""
+        self.process.send_signal(signal.SIGUSR2)
+
     def end(self) -> dict[str, Any]:
         """End the tool and return its summary."""
         if self.process.poll() is None:

@@ -48,15 +48,26 @@ def tree(pids: Iterable[int]) -> list[int]:
 
 
 def usage(pids: Iterable[int]) -> tuple[float, float]:
-    """CPU seconds used so far and resident MiB of the process trees below `pids`."""
+    """CPU seconds used so far and resident MB (10^6) of the process trees below `pids`."""
     cpu = rss = 0.0
     tick, page = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
     for pid in tree(pids):
         with contextlib.suppress(OSError):
             fields = _stat(pid)
             cpu += (int(fields[11]) + int(fields[12])) / tick
-            rss += int(fields[21]) * page / 2**20
+            rss += int(fields[21]) * page / 1e6
     return cpu, rss
+
+
+def peak_mb(pids: Iterable[int]) -> float:
+    """The most that the trees below `pids` had resident, in MB: each process at its peak."""
+    total = 0.0
+    for pid in tree(pids):
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    total += int(line.split()[1]) * 1024 / 1e6
+    return total
 
 
 class Peer:
@@ -66,8 +77,9 @@ class Peer:
     durable = ""  # one line: what survives kill -9
     http_port = PORT0 + 2
 
-    def __init__(self, folder: Path, *, smsc_port: int, sink_port: int) -> None:
+    def __init__(self, folder: Path, *, smsc_port: int, sink_port: int, binds: int = 1) -> None:
         self.folder, self.smsc_port, self.sink_port = folder, smsc_port, sink_port
+        self.binds = binds
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:

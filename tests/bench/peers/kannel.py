@@ -1,12 +1,18 @@
-"""Kannel of the distribution: bearerbox and smsbox, one SMPP transceiver, DLR storage in memory."""
+"""Kannel of the distribution: bearerbox and smsbox, SMPP transceivers, DLR storage in memory."""
 
 from __future__ import annotations
 
+import os
 import time
 
 from tests.bench.peers.base import PORT0, Peer, wait_port
 
 BEARERBOX, SMSBOX = "/usr/sbin/bearerbox", "/usr/sbin/smsbox"
+
+
+def installed() -> bool:
+    return os.access(BEARERBOX, os.X_OK) and os.access(SMSBOX, os.X_OK)
+
 
 CONFIGURATION = """\
 group = core
@@ -20,20 +26,7 @@ log-level = 2
 sms-resend-freq = 2
 smsbox-max-pending = 1000
 {store}
-group = smsc
-smsc = smpp
-smsc-id = bench
-host = 127.0.0.1
-port = {smsc_port}
-transceiver-mode = true
-smsc-username = u
-smsc-password = p
-system-type = ""
-max-pending-submits = 100
-enquire-link-interval = 30
-reconnect-delay = 1
-
-group = smsbox
+{smscs}group = smsbox
 bearerbox-host = 127.0.0.1
 sendsms-port = {sendsms_port}
 sendsms-interface = 127.0.0.1
@@ -56,6 +49,22 @@ max-messages = 0
 omit-empty = true
 """
 
+SMSC = """\
+group = smsc
+smsc = smpp
+smsc-id = bench{number}
+host = 127.0.0.1
+port = {smsc_port}
+transceiver-mode = true
+smsc-username = u
+smsc-password = p
+system-type = ""
+max-pending-submits = 100
+enquire-link-interval = 30
+reconnect-delay = 1
+
+"""
+
 SENDSMS = "/cgi-bin/sendsms?username=u&password=p&from=8000&to={to}&text={text}"
 REPORT = "&dlr-mask=3&dlr-url=http%3A%2F%2F127.0.0.1%3A{port}%2Fdlr%3Fm%3D{{m}}%26status%3D%25d"
 
@@ -73,7 +82,10 @@ class Kannel(Peer):
                 admin_port=PORT0,
                 smsbox_port=PORT0 + 1,
                 sendsms_port=self.http_port,
-                smsc_port=self.smsc_port,
+                smscs="".join(
+                    SMSC.format(number=number, smsc_port=self.smsc_port)
+                    for number in range(self.binds)
+                ),
                 sink_port=self.sink_port,
                 store=self.store(),
             )

@@ -33,6 +33,7 @@ static conn *C[MAXC];
 static int nconn, ep;
 static uint64_t *L;
 static idset S_mo, S_dlr;
+static uint64_t mo_last, dlr_last;
 static hist H_mo, H_dlr;
 static uint64_t nomark, bad, posts, gets, maxconns;
 static pend *Q;
@@ -179,6 +180,7 @@ static int serve(int i, uint64_t t) {
             if (got++ || st != 200)
                 break;
             idset *s = isdlr ? &S_dlr : &S_mo;
+            *(isdlr ? &dlr_last : &mo_last) = t;
             if (ids_add(s, id) == 1 && t >= ts && id >= skip)
                 h_add(isdlr ? &H_dlr : &H_mo, t - ts);
         }
@@ -323,14 +325,16 @@ int main(int argc, char **argv) {
         "{\"tool\":\"httpsink\",\"requests\":%llu,\"posts\":%llu,\"gets\":%llu,\"mo_unique\":%llu,"
         "\"mo_duplicates\":%llu,\"dlr_unique\":%llu,\"dlr_duplicates\":%llu,\"no_marker\":%llu,"
         "\"bad\":%llu,\"failed\":%llu,\"dropped\":%llu,\"connections\":%llu,\"max_connections\":%"
-        "llu,\"seconds\":%.3f,\"rate\":%.1f,\"first_us\":%llu,\"last_us\":%llu,\"cpu_s\":%.3f,",
+        "llu,\"seconds\":%.3f,\"rate\":%.1f,\"first_us\":%llu,\"last_us\":%llu,\"mo_last_us\":%llu,"
+        "\"dlr_last_us\":%llu,\"cpu_s\":%.3f,",
         (unsigned long long)L[L_REQ], (unsigned long long)posts, (unsigned long long)gets,
         (unsigned long long)S_mo.uniq, (unsigned long long)S_mo.dup, (unsigned long long)S_dlr.uniq,
         (unsigned long long)S_dlr.dup, (unsigned long long)nomark, (unsigned long long)bad,
         (unsigned long long)L[L_FAILED], (unsigned long long)L[L_DROPPED],
         (unsigned long long)L[L_ACCEPTED], (unsigned long long)maxconns, dt,
         dt > 0 ? (double)L[L_REQ] / dt : 0, (unsigned long long)L[L_FIRST],
-        (unsigned long long)L[L_LAST], cpu_s());
+        (unsigned long long)L[L_LAST], (unsigned long long)mo_last, (unsigned long long)dlr_last,
+        cpu_s());
     h_json(f, "mo_e2e", &H_mo);
     fputc(',', f);
     h_json(f, "dlr_e2e", &H_dlr);

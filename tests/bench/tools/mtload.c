@@ -4,6 +4,8 @@
  *  --post TEMPLATE --ctype T the body, if it shall be a POST
  *  --header "K: V\r\n..." --conns C --keepalive 1|0 --total N --first-id I --max-s S
  *  --rate R                  per second; 0: closed loop, the next as soon as one is answered
+ *  --ramp-us R               connection k is not opened before k * R: a server with a short listen
+ *                            queue would let all the others wait a second for the next SYN
  *  --timeout-s S --stop-on-error 1 (end at the first lost connection)
  *  --live FILE --out FILE --dump BASE (accepted ids)
  * Open loop: each message has a scheduled time; latency counts from it, so a stalled server cannot
@@ -29,7 +31,7 @@ static const char *path, *post, *ctype, *xhdr;
 static uint64_t total, next_id, first_id;
 static double rate;
 static uint64_t t0;
-static uint64_t tmo;
+static uint64_t tmo, ramp;
 static char sample[200];
 static size_t expand(char *o, size_t cap, const char *t, uint32_t id, uint64_t ts) {
     size_t n = 0;
@@ -256,7 +258,7 @@ int main(int argc, char **argv) {
     g_argc = argc;
     g_argv = argv;
     opt_check("port path post ctype header conns keepalive total rate first-id timeout-s live out "
-              "dump stop-on-error max-s parts");
+              "dump stop-on-error max-s parts ramp-us");
     sig_setup();
     port = (int)optd("port", 13013);
     path = opt("path", "/cgi-bin/sendsms?username=u&password=p&from=8000&to={to}&text={text}");
@@ -270,6 +272,7 @@ int main(int argc, char **argv) {
     first_id = next_id = (uint64_t)optd("first-id", 0);
     tmo = (uint64_t)(optd("timeout-s", 30) * 1e6);
     parts = (int)optd("parts", 1);
+    ramp = (uint64_t)optd("ramp-us", 0);
     int soe = (int)optd("stop-on-error", 0);
     double maxs = optd("max-s", 0);
     L = live_open(opt("live", NULL));
@@ -286,7 +289,7 @@ int main(int argc, char **argv) {
         uint64_t t = now_us();
         for (int k = 0; k < nc && have_next(t); k++) {
             int i = (hint + k) % nc;
-            if (C[i].st == 0 || C[i].st == 2)
+            if ((C[i].st == 0 || C[i].st == 2) && t - t0 >= (uint64_t)i * ramp)
                 start(i, t);
         }
         hint++;
@@ -294,7 +297,7 @@ int main(int argc, char **argv) {
             break;
         if (maxs > 0 && (double)(t - begin) > maxs * 1e6)
             break;
-        uint64_t w = 20000;
+        uint64_t w = t - t0 < (uint64_t)nc * ramp && ramp < 20000 ? ramp : 20000;
         if (rate > 0 && next_id < first_id + total) {
             uint64_t d = t0 + (uint64_t)((double)(next_id - first_id) * 1e6 / rate);
             uint64_t dd = d > t ? d - t : 2000;

@@ -7,10 +7,11 @@
  *  --throttle-pct P --error-pct P   share answered 0x58 / 0x08
  *  --dlr-delay-ms D          receipts for registered_delivery (default 0; -1 = never)
  *  --mo N --mo-rate R (0 = as the window allows) --mo-window W
- *  --mo-delay-ms D           after the first receiver bind
+ *  --mo-delay-ms D           after the first receiver bind (-1: with SIGUSR2)
  *  --skip-below ID (warm-up ids: counted, not timed)
  *  --live FILE --out FILE --dump BASE --exit-acked N --idle-exit S
- * SIGUSR1: stop answering submit_sm until the next SIGUSR1.   SIGTERM: summary and exit. */
+ * SIGUSR1: stop answering submit_sm until the next SIGUSR1.   SIGUSR2: MO begin.
+ * SIGTERM: summary and exit. */
 #include "common.h"
 enum {
     L_RX,
@@ -312,7 +313,7 @@ static int on_pdu(int ci, conn *c, const char *p, uint32_t len, uint64_t t) {
         c->rx = cmd != 2;
         if (c->rx && !c->s)
             c->s = calloc(SLOTS, sizeof(slot));
-        if (c->rx && !mo_t0)
+        if (c->rx && !mo_t0 && mo_delay >= 0)
             mo_t0 = t + (uint64_t)(mo_delay * 1000);
         reply(c, cmd | 0x80000000u, 0, seq, "smscsim", 8);
         break;
@@ -594,6 +595,11 @@ int main(int argc, char **argv) {
         if (g_usr1) {
             g_usr1 = 0;
             paused = !paused;
+        }
+        if (g_usr2) {
+            g_usr2 = 0;
+            if (!mo_t0)
+                mo_t0 = t;
         }
         for (int i = 0; i < n; i++) {
             if (E[i].data.u64 == UINT64_MAX) {
