@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -136,6 +137,7 @@ def main() -> int:
         f"* **{name}** keeps through kill -9: {PEERS[name].durable}." for name in peers
     )
     chosen.work.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a run stops what it started
     records: list[Record] = []
     for planned in plan.runs():
         record = run(
@@ -149,10 +151,10 @@ def main() -> int:
         )
         records.append(record)
         print(brief(record), flush=True)
-        if chosen.out:  # what has been measured stays, whatever ends the rest
-            save(chosen.out, records, head, keeps)
+        save(chosen.work / "latest", records, head, keeps)  # it stays, whatever ends the rest
     show(records, head)
     if chosen.out:
+        save(chosen.out, records, head, keeps)
         print(f"\nsaved in {chosen.out}/")
     faults = [fault for record in records if record.peer == OURS for fault in record.faults()]
     for fault in faults:
