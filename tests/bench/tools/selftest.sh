@@ -24,6 +24,10 @@ want $T/s3.json "mo_acked_unique==500000" "mo_acked/cpu_s>500000"; want $T/l3.js
 bin/smscsim --port $B --mo 3000 --mo-rate 1000 --out $T/s3b.json & p=$!; sleep .1
 bin/smppload --port $B --total 0 --expect-mo 3000 --out $T/l3b.json; sleep .1; kill $p; wait $p
 want $T/s3b.json "mo_acked_unique==3000" "990<mo_rate<1010" "deliver_ack['p50_ms']<5"
+bin/smscsim --port $B --mo 1000 --mo-delay-ms -1 --out $T/s3c.json --live $T/s3c.live & p=$!; sleep .1
+bin/smppload --port $B --total 0 --expect-mo 1000 --out $T/l3c.json & q=$!; sleep .7; e=$(od -An -tu8 -j48 -N8 $T/s3c.live)
+kill -USR2 $p; wait $q; kill $p; wait $p
+want $T/s3c.json "mo_acked_unique==1000" "$((e))==0"
 bin/smscsim --port $B --throttle-pct 10 --error-pct 5 --resp-delay-ms 5 --out $T/s4.json & p=$!; sleep .1
 bin/smppload --port $B --total 50000 --out $T/l4.json; kill $p; wait $p
 want $T/s4.json "4500<throttled<5500" "2000<errors<2800" "max_outstanding==100" "acked==50000-throttled-errors"; want $T/l4.json "acked+nacked==50000"
@@ -37,6 +41,9 @@ want $T/h$ka.json "mo_unique==$n" "mo_duplicates==0"; want $T/m$ka.json "ok==$n"
 bin/httpsink --port $((B+1)) --delay-ms 10 --fail-pct 10 --drop-pct 1 --out $T/h2.json & p=$!; sleep .1
 bin/mtload --port $((B+1)) --conns 100 --rate 5000 --total 20000 --post 'x={m}' --path '/dlr?a=1' --out $T/m2.json; kill $p; wait $p
 want $T/h2.json "dlr_unique+failed+dropped==20000" "1800<failed<2200"; want $T/m2.json "ok+not_ok+lost_conn==20000" "4800<rate<5050" "10<=http['p50_ms']<25"
+bin/httpsink --port $((B+1)) --out $T/h4.json & p=$!; sleep .1
+bin/mtload --port $((B+1)) --conns 100 --ramp-us 100000 --total 2000 --out $T/m4.json; kill $p; wait $p
+want $T/h4.json "mo_unique==2000" "max_connections<50"
 bin/httpsink --port $((B+1)) --out $T/h3.json & p=$!; sleep .1
 bin/mtload --port $((B+1)) --conns 50 --rate 1000 --total 3000 --parts 3 --out $T/m3.json; kill $p; wait $p
 want $T/h3.json "mo_unique==3000"; want $T/m3.json "ok==3000" "http['p50_ms']<5"
