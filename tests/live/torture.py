@@ -155,8 +155,10 @@ class Torture:
                 until(lambda due=due: time.monotonic() >= due, self.plan.seconds)  # type: ignore[misc]
             else:
                 until(lambda: not self.gateway.running, 2 * gap)
-            last = self._note(last)
             self._strike(fault)
+            # Only now: what it wrote last belongs to what came before this fault.
+            until(lambda: self.smsc.binds == 0, 5)
+            last = self._note(last)
             if self.ours:
                 self.perhaps_sent.append(perhaps_sent(self.gateway.state / "gatewayd.sqlite3"))
             struck = time.monotonic()
