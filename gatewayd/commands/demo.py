@@ -27,7 +27,8 @@ from gatewayd.errors import ConfigError, GatewayError
 from gatewayd.simulator import Simulator, listen
 from gatewayd.smsc.smpp_sim import SimulatorOptions
 from gatewayd.web.arguments import decode_query
-from gatewayd.web.intake import Answer, Intake, Request
+from gatewayd.web.intake import Intake
+from gatewayd.web.request import Answer, Request
 
 PHONE = "255700000001"
 SHORT_CODE = "8000"

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Protocol
 
 from msgspec import json
 
 from gatewayd.config import Config
 from gatewayd.flow.fold import Fold
+from gatewayd.flow.journal import Log
 from gatewayd.flow.keys import Keys
 from gatewayd.flow.made import Maker
 from gatewayd.model import Parked, Receipt, Report, Segment
+from gatewayd.sms.receipt_text import other_forms
 from gatewayd.store.contract import AS_IT_IS, Change, Item, Queue, State, Work
 
 encode_report = json.Encoder().encode
@@ -35,10 +36,6 @@ REJECTED = 16 | 2  # either bit asks for the report of a refused submit
 PENDING = 100_000  # segments waiting for receipts that are kept in memory
 FINISHED = 10_000  # names whose last receipt is being committed
 FOLDS = 100_000  # messages of several segments kept in memory; others are read again
-
-
-class Log(Protocol):
-    def add(self, work: Work, then: Callable[[bool], None] | None = None) -> None: ...
 
 
 class Reports(Protocol):
@@ -361,12 +358,7 @@ class DlrFlow:
 
     def other_form(self, parked: Parked) -> str:
         """The id as the answer to its submit had it, when only the number's base differs; or ""."""
-        smsc_id = parked.receipt.smsc_id
-        forms = []
-        with suppress(ValueError):
-            forms += [f"{int(smsc_id):x}", f"{int(smsc_id):X}"]
-        with suppress(ValueError):
-            forms.append(str(int(smsc_id, 16)))
+        forms = other_forms(parked.receipt.smsc_id)
         return next((form for form in forms if f"{parked.scope}/{form}" in self._pending), "")
 
     def forget(self) -> None:

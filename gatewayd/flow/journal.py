@@ -21,6 +21,12 @@ from gatewayd.store.contract import Work
 Then = Callable[[bool], None]
 
 
+class Log(Protocol):
+    """What most flows need of a journal."""
+
+    def add(self, work: Work, then: Then | None = None) -> None: ...
+
+
 class Commits(Protocol):
     """The part of the store a journal needs."""
 

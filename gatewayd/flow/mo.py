@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
 
 from msgspec import json, structs
 
 from gatewayd.config import Config, NumberRules
+from gatewayd.flow.journal import Log
 from gatewayd.flow.keys import Keys, stamp_of
 from gatewayd.flow.numbers import Numbers
 from gatewayd.flow.repeats import Line, Repeats, is_repeated
@@ -23,10 +23,6 @@ decode = json.Decoder(Mo).decode
 decode_part = json.Decoder(Part).decode
 
 Answer = Callable[[Outcome], None]
-
-
-class Log(Protocol):
-    def add(self, work: Work, then: Callable[[bool], None] | None = None) -> None: ...
 
 
 class MoFlow:

@@ -25,10 +25,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
 
 from msgspec import DecodeError, Struct, json
 
+from gatewayd.flow.journal import Log
 from gatewayd.flow.keys import Keys, key_at
 from gatewayd.model import Acceptance, Order, Verdict
 from gatewayd.store.contract import Change, Item, Queue, State, Work
@@ -39,10 +39,6 @@ WAITERS = 100  # requests that wait for the outcome of one like them
 PER_WORK = 1000  # rows ended at once
 
 Reply = Callable[[Acceptance], None]
-
-
-class Log(Protocol):
-    def add(self, work: Work, then: Callable[[bool], None] | None = None) -> None: ...
 
 
 class Row(Struct, omit_defaults=True):

@@ -7,6 +7,7 @@ where the first letters of the message itself stand.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import NamedTuple
 
 from gatewayd.model import DlrStatus
@@ -222,3 +223,13 @@ def _strtoll(text: str, base: int) -> int:
         end += 1
     number = int(text[:end] or "0", base)
     return max(_LONG_MIN, min(_LONG_MAX, -number if negative else number))
+
+
+def other_forms(smsc_id: str) -> list[str]:
+    """The same number in the other base, small and capital; none for what is no number."""
+    forms = []
+    with suppress(ValueError):
+        forms += [f"{int(smsc_id):x}", f"{int(smsc_id):X}"]
+    with suppress(ValueError):
+        forms.append(str(int(smsc_id, 16)))
+    return forms

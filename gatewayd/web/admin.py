@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from gatewayd.config.model import HttpConfig
 from gatewayd.web.arguments import decode_query, read_integer
 from gatewayd.web.ctl import PREFIX
-from gatewayd.web.intake import Answer, Handler, Request, unknown_request
+from gatewayd.web.request import Answer, Handler, Request, unknown_request
 from gatewayd.web.status import (
     Page,
     Snapshot,

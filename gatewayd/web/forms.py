@@ -7,8 +7,8 @@ from typing import Final
 from xml.parsers import expat
 
 from gatewayd.web.arguments import unescape
-from gatewayd.web.intake import Request
 from gatewayd.web.payload import content_type
+from gatewayd.web.request import Request
 
 _HEADER_FIELDS: Final = {
     f"x-kannel-{name}": name

@@ -25,17 +25,12 @@ from gatewayd.config.model import HttpConfig
 from gatewayd.web.counts import Counts
 from gatewayd.web.request import (
     FAILED,
-    KANNEL_HEADERS,
-    UNKNOWN_REQUEST,
     Answer,
     Handler,
     Request,
     address_of,
     unknown_request,
 )
-
-__all__ = ["KANNEL_HEADERS", "UNKNOWN_REQUEST", "unknown_request"]
-__all__ += ["Answer", "Connection", "Handler", "Intake", "Request"]
 
 LINGER: Final = 2  # seconds a refused peer may go on sending before it is cut off
 PER_TURN: Final = 64  # pipelined requests of one connection handled in one turn of the reactor

@@ -42,11 +42,11 @@ from gatewayd.web.answers import (
 )
 from gatewayd.web.arguments import decode_query, is_integer, problem_of, read_integer
 from gatewayd.web.forms import Posted, octets_of, read_post
-from gatewayd.web.intake import KANNEL_HEADERS, Answer, Request
 from gatewayd.web.lists import NumberCheck
 from gatewayd.web.logins import LoginBlocked, LoginPending, Run
 from gatewayd.web.once import Once
 from gatewayd.web.payload import FORM, JSON, Unreadable, content_type, read_json
+from gatewayd.web.request import KANNEL_HEADERS, Answer, Request
 from gatewayd.web.senders import LONGEST_ADDRESS, is_sender
 from gatewayd.web.users import Users
 

@@ -12,7 +12,8 @@ from twisted.internet.testing import StringTransport
 
 from gatewayd.config.model import Config, HttpConfig, Secret, UserConfig
 from gatewayd.model import Acceptance, Order, Verdict
-from gatewayd.web.intake import Connection, Handler, Intake
+from gatewayd.web.intake import Connection, Intake
+from gatewayd.web.request import Handler
 from gatewayd.web.sendsms import SendSms
 
 GOLDEN = Path(__file__).parents[1] / "golden"

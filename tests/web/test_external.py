@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from gatewayd.config.model import ChannelConfig, Config, Secret, UserConfig
 from gatewayd.model import Acceptance, Order, Verdict
 from gatewayd.web.external import External
-from gatewayd.web.intake import Handler
+from gatewayd.web.request import Handler
 from gatewayd.web.sendsms import SendSms
 from tests.web.http_bench import GOLDEN, OPEN, WALL, Gateway, Line, Reply, make_intake
 

@@ -9,7 +9,8 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import provider
 
 from gatewayd.config.model import HttpConfig
-from gatewayd.web.intake import PER_TURN, Answer, Request, unknown_request
+from gatewayd.web.intake import PER_TURN
+from gatewayd.web.request import Answer, Request, unknown_request
 from tests.web.http_bench import Line, make_intake, parse_replies
 
 OK = Answer(200, b"ok", (("Content-Type", "text/plain"),))
