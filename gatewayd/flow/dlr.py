@@ -470,8 +470,6 @@ class DlrFlow:
 
         return kept
 
-    # -- reports ---------------------------------------------------------------------------------
-
     def _keep(self, work: Work, report: Report | None, then: Answer | None = None) -> None:
         if report is None:
             self._journal.add(work, then)
