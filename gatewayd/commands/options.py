@@ -13,31 +13,28 @@ def share(text: str) -> float:
     return value
 
 
+def _refused(text: str, usual: int, end: int, base: int, wrong: str) -> tuple[float, int]:
+    """SHARE[:CODE]; `usual` is the code where none is given, and all are below `end`."""
+    part, _, given = text.partition(":")
+    code = int(given, base) if given else usual
+    if not 0 < code < end:
+        raise argparse.ArgumentTypeError(wrong)
+    return share(part), code
+
+
 def errors(text: str) -> tuple[float, int]:
     """How many submits are refused, and with which command_status."""
-    part, _, status = text.partition(":")
-    number = int(status, 0) if status else 0x08
-    if not 0 < number < 1 << 32:
-        raise argparse.ArgumentTypeError("a command_status is a number such as 0x45")
-    return share(part), number
+    return _refused(text, 0x08, 1 << 32, 0, "a command_status is a number such as 0x45")
 
 
 def ucp_errors(text: str) -> tuple[float, int]:
     """How many are refused, and with which UCP error code."""
-    part, _, code = text.partition(":")
-    number = int(code) if code else 55
-    if not 0 < number < 100:
-        raise argparse.ArgumentTypeError("an error code is a number between 1 and 99")
-    return share(part), number
+    return _refused(text, 55, 100, 10, "an error code is a number between 1 and 99")
 
 
 def cimd2_errors(text: str) -> tuple[float, int]:
     """How many are refused, and with which CIMD2 error code."""
-    part, _, code = text.partition(":")
-    number = int(code) if code else 6
-    if not 0 < number < 1000:
-        raise argparse.ArgumentTypeError("an error code is a number between 1 and 999")
-    return share(part), number
+    return _refused(text, 6, 1000, 10, "an error code is a number between 1 and 999")
 
 
 def seconds(text: str) -> float:

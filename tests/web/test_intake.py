@@ -250,7 +250,6 @@ def test_an_answer_to_a_caller_that_went_away_is_counted() -> None:
     intake = line.intake
     line.connection.connectionLost()
     echo.release()
-    assert intake is not None
     assert intake.counts.unheard == 1
     assert line.taken() == b""
 
