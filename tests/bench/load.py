@@ -26,8 +26,9 @@ def measure_load(
     folder = peer.folder
     smsc_options: dict[str, object] = {"port": SMSC_PORT, "skip-below": warm * parts}
     smsc_options["dlr-delay-ms"] = 0 if what.reports else -1
+    smsc_options["mo-window"] = what.deliver_window
     if what.mo:
-        smsc_options |= {"mo": total, "mo-rate": what.rate, "mo-window": what.mo_window}
+        smsc_options |= {"mo": total, "mo-rate": what.rate}
         smsc_options["mo-delay-ms"] = -1 if what.mt else 1500  # mixed: together with the MT
     smsc = Tool("smscsim", folder, smsc_options)
     tools.append(smsc)

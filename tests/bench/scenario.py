@@ -22,7 +22,7 @@ class Scenario:
     connections: int = 32
     keep_alive: bool = True
     parts: int = 1
-    mo_window: int = 50
+    deliver_window: int = 50  # MO and receipts that the SMSC sends before it waits for an answer
     rate: int = 0
     binds: int = 1
     share: float = 1.0  # of the messages of a run
