@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from msgspec import json
@@ -477,18 +478,18 @@ class DlrFlow:
         self.made += 1
         lane = self.reports.lane_of(report)
         work.puts.append(Item(Queue.DLR, report.id, lane, encode_report(report)))
+        self._journal.add(work, partial(self._kept, work, report, then))
 
-        def kept(ok: bool) -> None:
-            if ok:
-                self.reports.push(report)
-                if then is not None:
-                    then(True)
-            elif then is not None:
-                then(False)
-            else:  # nobody else would try again
-                self._journal.add(work, kept)
-
-        self._journal.add(work, kept)
+    # No function within `_keep`: one that names itself is a cycle, which only the collector frees.
+    def _kept(self, work: Work, report: Report, then: Answer | None, ok: bool) -> None:
+        if ok:
+            self.reports.push(report)
+            if then is not None:
+                then(True)
+        elif then is not None:
+            then(False)
+        else:  # nobody else would try again
+            self._journal.add(work, partial(self._kept, work, report, then))
 
 
 def _nothing(message: int, work: Work) -> None:

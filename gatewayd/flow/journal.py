@@ -20,6 +20,11 @@ from gatewayd.store.contract import Work
 
 Then = Callable[[bool], None]
 
+# Seconds that a work somebody waits for may gather others, while each turn still brings some. A
+# commit takes the interpreter from the reactor several times, so a few large ones cost much less
+# than many small ones; and who is alone waits for nobody.
+_GATHERING = 0.002
+
 
 class Log(Protocol):
     """What most flows need of a journal."""
@@ -54,6 +59,8 @@ class Journal:
         self._busy = False
         self._timer: IDelayedCall | None = None
         self._soon = False
+        self._gathered = 0  # works, when the turn began
+        self._until = 0.0
         self._after: list[Callable[[], None]] = []
         self._idle: list[Deferred[None]] = []
         self.failing = False
@@ -86,7 +93,17 @@ class Journal:
         self._soon = True
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._clock.callLater(0, self._flush)
+        self._gathered = len(self._thens)
+        self._until = self._clock.seconds() + _GATHERING
+        self._timer = self._clock.callLater(0, self._gather)
+
+    def _gather(self) -> None:
+        """Commit, unless the last turn brought more: then perhaps the next one does."""
+        if self._gathered < len(self._thens) and self._clock.seconds() < self._until:
+            self._gathered = len(self._thens)
+            self._timer = self._clock.callLater(0, self._gather)
+        else:
+            self._flush()
 
     def settled(self) -> Deferred[None]:
         """Fires when nothing waits to be committed."""
@@ -152,11 +169,13 @@ class Journal:
             self._soon = True
             self._timer = self._clock.callLater(self._pause, self._flush)
         elif self._timer is None or not self._soon:
-            urgent = bool(self._idle) or any(then is not None for _, then in self._thens)
+            if self._idle or any(then is not None for _, then in self._thens):
+                self._flush_soon()
+                self._gathered = 0  # those who are answered now may bring more in the next turn
+                return
             if self._timer is not None:
                 self._timer.cancel()
-            self._soon = urgent
-            self._timer = self._clock.callLater(0 if urgent else self._lazy, self._flush)
+            self._timer = self._clock.callLater(self._lazy, self._flush)
 
     def _broken(self, failure: Failure) -> None:
         self._busy = False

@@ -235,17 +235,19 @@ class MoFlow:
             mo.channel = channel.name
             work.puts.append(Item(Queue.MO, mo.id, channel.name, encode(mo)))
             after.append(partial(self.push, mo))
+        self._journal.add(work, partial(self._kept, work, after, answer))
 
-        def kept(ok: bool) -> None:
-            if answer is not None:
-                answer(Outcome.DONE if ok else Outcome.RETRY)
-            if ok:
-                for then in after:
-                    then()
-            elif answer is None:
-                self._journal.add(work, kept)
-
-        self._journal.add(work, kept)
+    # No function within `_keep`: one that names itself is a cycle, which only the collector frees.
+    def _kept(
+        self, work: Work, after: Sequence[Callable[[], None]], answer: Answer | None, ok: bool
+    ) -> None:
+        if answer is not None:
+            answer(Outcome.DONE if ok else Outcome.RETRY)
+        if ok:
+            for then in after:
+                then()
+        elif answer is None:
+            self._journal.add(work, partial(self._kept, work, after, None))
 
     def _joined(self, waiting: dict[int, Part], missing: int) -> Mo:
         first = waiting[min(waiting)]

@@ -192,6 +192,7 @@ class _Connection:
     def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:  # noqa: B008
         origin = self._origin
         origin.forget(self)
+        self._parser = None  # it knows this connection, which is a cycle
         exchange = self.exchange
         if exchange is None:
             return

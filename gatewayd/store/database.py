@@ -15,9 +15,9 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from gatewayd.errors import StoreError, UsageError
-from gatewayd.store.contract import Depth, FailPoint, Item, Queue, Recovery, Work
+from gatewayd.store.contract import Depth, FailPoint, Item, Queue, Recovery
 from gatewayd.store.lock import OwnerLock
-from gatewayd.store.rows import COLUMNS, END, FIND, VIEW, Batch, keys_of
+from gatewayd.store.rows import COLUMNS, END, FIND, RESERVE, VIEW, Batch, Statement, keys_of
 from gatewayd.store.schema import MIGRATIONS, migrate
 
 _MAGIC = b"SQLite format 3\0"
@@ -36,7 +36,7 @@ _KEY_BLOCK = 10_000
 # Pages in the WAL, by a rough estimate. Beyond the first a quiet moment is used for a checkpoint,
 # beyond the second no moment is waited for.
 _QUIET_PAGES = 1_000
-_FULL_PAGES = 4_000
+_FULL_PAGES = 8_000
 # New messages stop while a full WAL and a checkpoint still have room: what waits can then be sent
 # and ended on a full disk. Small disks keep a quarter.
 _RESERVED_OCTETS = 32 * 1024 * 1024
@@ -224,28 +224,29 @@ class Database:
 
     # Writing
 
-    def apply(self, works: Sequence[Work]) -> None:
-        """Make all of `works` durable in one transaction, or none.
+    def apply(self, batches: Sequence[Batch]) -> None:
+        """Make all of `batches` durable in one transaction, or none.
 
         Raises `StoreError` for works that only put, while the disk is almost full.
         """
         if self._short or self._rows_since_look >= _ROWS_BETWEEN_LOOKS:
             self._look_for_room()
-            if self._short and any(w.puts and not (w.changes or w.ends) for w in works):
+            if self._short and any(batch.only_puts for batch in batches):
                 raise StoreError("almost no room on its disk; make room, and it goes on by itself")
-        batch = Batch(works)
-        reserved = self._reserved_to
-        if batch.highest > reserved:
-            reserved = batch.highest + _KEY_BLOCK
-            batch.reserve(reserved)
-        statements = batch.statements()
+        statements = [statement for batch in batches for statement in batch.statements]
         if not statements:
             return
+        highest = max(batch.highest for batch in batches)
+        reserved = self._reserved_to
+        if highest > reserved:
+            reserved = highest + _KEY_BLOCK
+            statements.append((RESERVE, (reserved,)))
         self._transact(statements)
         self._reserved_to = reserved
-        self._highest = max(self._highest, batch.highest)
-        self._pages += 2 + batch.rows
-        self._rows_since_look += batch.rows
+        self._highest = max(self._highest, highest)
+        rows = sum(batch.rows for batch in batches)
+        self._pages += 2 + rows
+        self._rows_since_look += rows
 
     def _look_for_room(self) -> None:
         if self._in_memory:
@@ -262,7 +263,7 @@ class Database:
         self._short = room < reserve
         self._rows_since_look = 0
 
-    def _transact(self, statements: Sequence[tuple[str, Sequence[object]]]) -> None:
+    def _transact(self, statements: Sequence[Statement]) -> None:
         """Run them as one."""
         execute = self.connection.execute
         if len(statements) == 1:  # a transaction by itself: two steps less
@@ -299,7 +300,7 @@ class Database:
         return len(keys)
 
     def checkpoint_is_due(self, quiet: bool) -> bool:
-        """Whether the WAL is long enough; `quiet`: nothing waits for the disk just now."""
+        """Whether the WAL is long enough; `quiet`: nobody has wanted the disk for a while."""
         return self._pages >= (_QUIET_PAGES if quiet else _FULL_PAGES)
 
     def checkpoint(self) -> None:

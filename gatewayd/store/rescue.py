@@ -18,7 +18,7 @@ from urllib.parse import quote
 from gatewayd.errors import StoreError
 from gatewayd.store.contract import Item, Work
 from gatewayd.store.database import Database
-from gatewayd.store.rows import COLUMNS
+from gatewayd.store.rows import COLUMNS, Batch
 
 PAGE = 200
 _ROWS = f"SELECT {COLUMNS} FROM item"  # noqa: S608 - constants
@@ -66,7 +66,7 @@ def rescue(damaged: str, new: str) -> int:
         keys = _keys(connection)
         for start in range(0, len(keys), PAGE):
             items = _items(connection, keys[start : start + PAGE])
-            database.apply([Work(puts=items)])
+            database.apply([Batch([Work(puts=items)])])
             saved += len(items)
     finally:
         database.close()

@@ -28,7 +28,7 @@ _SIZES: Final = tuple(1 << n for n in range(MOST.bit_length()))
 COLUMNS: Final = "queue, key, lane, body, state, priority, due, tries, coalesce(name, '')"
 
 # What a row of the view asks for; its other columns are an item's, or NULL.
-_PUT, _CHANGE, _END, _RESERVE = 0, 1, 2, 3
+_PUT, _CHANGE, _END = 0, 1, 2
 _FIELDS: Final = 10
 
 # For each connection, since views and triggers of the temp schema die with it.
@@ -45,8 +45,6 @@ VIEW: Final = (
     " body = coalesce(NEW.body, body) WHERE key = NEW.key; END",
     f"CREATE TEMP TRIGGER work_end INSTEAD OF INSERT ON work WHEN NEW.op = {_END} BEGIN"
     " DELETE FROM item WHERE key IN (SELECT value FROM json_each(NEW.body)); END",
-    f"CREATE TEMP TRIGGER work_reserve INSTEAD OF INSERT ON work WHEN NEW.op = {_RESERVE} BEGIN"
-    " UPDATE meta SET value = NEW.key WHERE name = 'last_key'; END",
 )
 
 
@@ -55,6 +53,7 @@ def _values(rows: int, columns: int) -> str:
 
 
 _WORK: Final = {size: "INSERT INTO work " + _values(size, _FIELDS) for size in _SIZES}
+RESERVE: Final = "UPDATE meta SET value = ? WHERE name = 'last_key'"
 END: Final = {size: f"DELETE FROM item WHERE key IN ({','.join('?' * size)})" for size in _SIZES}
 FIND: Final = {
     size: f"SELECT {COLUMNS} FROM item WHERE name IN ({','.join('?' * size)}) ORDER BY key"
@@ -93,6 +92,9 @@ def _merged(old: Change, new: Change) -> Change:
 class Batch:
     """Turns Works that follow each other into few statements with the same effect.
 
+    It is made where the works come from: the store's thread has nothing left to do but to execute,
+    and seldom needs the interpreter lock, for which it would contend with the reactor.
+
     Over all of them puts come first, then changes, then ends. That is the same as one Work after
     the other, except when a key is put again after it was changed or ended: there the batch is cut.
     """
@@ -100,19 +102,17 @@ class Batch:
     def __init__(self, works: Iterable[Work]) -> None:
         self.highest = 0  # key
         self.rows = 0
+        self.only_puts = False  # some work
         self._values: list[Value] = []
         self._changes: dict[int, Change] = {}
         self._ends: set[int] = set()
         for work in works:
             self._add(work)
         self._cut()
+        # What to execute, in order and as one transaction; nothing for empty works.
+        self.statements = self._statements()
 
-    def reserve(self, key: int) -> None:
-        """Keep in the same transaction that keys up to this one are taken."""
-        self._values += (_RESERVE, key, None, None, None, None, None, None, None, None)
-
-    def statements(self) -> list[Statement]:
-        """What to execute, in order and as one transaction; nothing for empty works."""
+    def _statements(self) -> list[Statement]:
         values = self._values
         found: list[Statement] = []
         for first, end, size in chunks(len(values) // _FIELDS):
@@ -136,6 +136,9 @@ class Batch:
             if key > self.highest:  # noqa: PLR1730 - once a row, and max() is a call
                 self.highest = key
         self.rows += len(work.puts)
+        if not (work.changes or work.ends):
+            self.only_puts |= bool(work.puts)
+            return
         for change in work.changes:
             old = changes.get(change.key)
             changes[change.key] = change if old is None else _merged(old, change)

@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from gatewayd.errors import StoreError, UsageError
 from gatewayd.store.contract import Depth, FailPoint, Item, Recovery, Work
 from gatewayd.store.database import Database, explain, lacks_room
+from gatewayd.store.rows import Batch
 from gatewayd.store.thread import Answer, Call, Commit, InlineWorker, ThreadWorker, Worker
 
 log = Logger(namespace=__name__)
@@ -89,8 +90,12 @@ class SqliteStore:
     def commit(self, works: Sequence[Work]) -> Deferred[None]:
         if not self._opened or self._closing is not None:
             return fail(StoreError(f"{self._path}: the store is not open"))
+        try:
+            batch = Batch(works)
+        except (TypeError, ValueError) as error:
+            return fail(StoreError(f"{self._path}: {error}"))
         answer: Deferred[None] = Deferred()
-        self._worker.put(Commit(works, answer))
+        self._worker.put(Commit(batch, answer))
         return answer
 
     def claim(
@@ -126,6 +131,9 @@ class SqliteStore:
         return answer
 
 
+QUIET = 0.02  # seconds without a job, which are a good moment for a checkpoint
+
+
 class _Engine:
     """Does jobs on the database, and turns whatever goes wrong into answers."""
 
@@ -135,15 +143,15 @@ class _Engine:
         self._next_checkpoint = 0.0  # monotonic time; after a failed one the disk is left in peace
 
     def commit(self, group: Sequence[Commit]) -> Sequence[Answer]:
-        works = [work for commit in group for work in commit.works]
+        batches = [commit.batch for commit in group]
         try:
             try:
-                self._database.apply(works)
+                self._database.apply(batches)
             except sqlite3.Error as error:
                 # An emptied WAL starts over within its own length, which a full disk still has.
                 if not lacks_room(error) or not self._checkpoint():
                     raise
-                self._database.apply(works)
+                self._database.apply(batches)
         except Exception as error:  # noqa: BLE001 - the thread must outlive every job
             if len(group) == 1:
                 return [(group[0].answer, self._failure(error))]
@@ -158,9 +166,12 @@ class _Engine:
         except Exception as error:  # noqa: BLE001 - as above
             return call.answer, self._failure(error)
 
-    def rest(self, quiet: bool) -> None:
+    def rest(self, quiet: bool) -> float | None:
         if self._database.checkpoint_is_due(quiet):
             self._checkpoint()
+        if not self._database.checkpoint_is_due(True):
+            return None
+        return max(QUIET, self._next_checkpoint - monotonic())
 
     def _checkpoint(self) -> bool:
         now = monotonic()

@@ -10,22 +10,19 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from gatewayd.store.contract import Work
+from gatewayd.store.rows import Batch
 
 GROUP_ROWS = 1000  # a group takes no further commit beyond this: bounds what each of them waits
 
 
 class Commit:
-    """Make `works` durable, perhaps together with those of the next commits."""
+    """Make `batch` durable, perhaps together with those of the next commits."""
 
-    __slots__ = ("answer", "works")
+    __slots__ = ("answer", "batch")
 
-    def __init__(self, works: Sequence[Work], answer: Deferred[None]) -> None:
-        self.works = works
+    def __init__(self, batch: Batch, answer: Deferred[None]) -> None:
+        self.batch = batch
         self.answer = answer
-
-    def rows(self) -> int:
-        return sum(len(w.puts) + len(w.changes) + len(w.ends) for w in self.works)
 
 
 class Call:
@@ -51,8 +48,9 @@ class Engine(Protocol):
 
     def call(self, call: Call) -> Answer: ...
 
-    def rest(self, quiet: bool) -> None:
-        """Called after the answers went out; `quiet`: no job waits."""
+    def rest(self, quiet: bool) -> float | None:
+        """Called after the answers went out, and, when the seconds that come back have passed
+        without a job, again with `quiet`; None: a job has to come first."""
 
 
 class Worker(Protocol):
@@ -83,9 +81,14 @@ class ThreadWorker:
     def _work(self) -> None:
         jobs, engine, tell = self._jobs, self._engine, self._call_from_thread
         job: Commit | Call | None = None
+        patience: float | None = None
         while True:
             if job is None:
-                job = jobs.get()
+                try:
+                    job = jobs.get(timeout=patience)
+                except Empty:
+                    patience = engine.rest(True)
+                    continue
             if isinstance(job, Call):
                 tell(fire, [engine.call(job)])
                 if job.last:
@@ -94,11 +97,11 @@ class ThreadWorker:
             else:
                 group, job = self._group(job)
                 tell(fire, engine.commit(group))
-            engine.rest(job is None and jobs.empty())
+            patience = engine.rest(False)
 
     def _group(self, first: Commit) -> tuple[Sequence[Commit], Call | None]:
         """`first` with the commits that wait behind it, and the other job behind those, if any."""
-        group, rows = [first], first.rows()
+        group, rows = [first], first.batch.rows
         while rows < GROUP_ROWS:
             try:
                 job = self._jobs.get_nowait()
@@ -107,7 +110,7 @@ class ThreadWorker:
             if isinstance(job, Call):
                 return group, job
             group.append(job)
-            rows += job.rows()
+            rows += job.batch.rows
         return group, None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from binascii import a2b_qp
 from urllib.parse import unquote_to_bytes
 
 MOST_FIELDS = 1000  # a query with more is not read further
@@ -20,8 +21,20 @@ def unescape(value: bytes) -> bytes:
     if b"%" in value:
         if b"%" in value[-2:]:
             value = _without_cut_escape(value)
-        return unquote_to_bytes(value)
+        return _whole_escapes(value) or unquote_to_bytes(value)
     return value
+
+
+def _whole_escapes(value: bytes) -> bytes:
+    """`value` decoded when every ``%`` begins an escape; otherwise, or when in doubt, nothing.
+
+    Quoted-printable says the same with another sign, and its decoder does not loop in Python. What
+    means something there and not here is left alone: the sign itself, and ends of lines.
+    """
+    if b"=" in value or b"\n" in value or b"\r" in value:
+        return b""
+    decoded = a2b_qp(value.replace(b"%", b"="))
+    return decoded if len(decoded) == len(value) - 2 * value.count(b"%") else b""
 
 
 def _without_cut_escape(value: bytes) -> bytes:

@@ -60,7 +60,7 @@ class Connection:
         self.transport: Any = None
         self._intake = intake
         self.peer = peer
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser: Any = httptools.HttpRequestParser(self)
         self._target = b""
         self._raw: list[tuple[bytes, bytes]] = []
         self._raw_size = 0
@@ -98,6 +98,7 @@ class Connection:
         self._gone = True
         self._waiting.clear()
         self._held.clear()
+        self._parser = None  # it knows this connection, which is a cycle
         if self._later is not None:
             self._later.cancel()
             self._later = None

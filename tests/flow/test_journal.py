@@ -73,6 +73,53 @@ def test_all_works_of_a_turn_share_one_commit() -> None:
     assert journal.commits == 1
 
 
+class Turns(Clock):
+    """As a reactor does it: what a turn makes due at once comes in the next."""
+
+    def turn(self, seconds: float = 0.0001) -> None:
+        self.rightNow += seconds
+        for call in [call for call in self.calls if call.getTime() <= self.seconds()]:
+            self.calls.remove(call)
+            call.called = 1
+            call.func(*call.args, **call.kw)
+
+
+def test_a_commit_waits_while_each_turn_brings_more() -> None:
+    bench, turns = Bench(), Turns()
+    bench.journal = Journal(bench.store, turns)
+    bench.add(1)
+    for key in (2, 3, 4):
+        bench.add(key)
+        turns.turn()
+    assert bench.store.batches == []
+    turns.turn()
+    assert bench.store.batches == [[1, 2, 3, 4]]
+
+
+def test_turns_without_end_do_not_keep_a_commit_waiting() -> None:
+    bench, turns = Bench(), Turns()
+    bench.journal = Journal(bench.store, turns)
+    bench.add(1)
+    for key in range(2, 100):
+        bench.add(key)
+        turns.turn(0.0005)
+    assert 2 < len(bench.store.batches[0]) < 10
+
+
+def test_what_the_answers_of_a_commit_bring_goes_into_the_next_one() -> None:
+    bench, turns = Bench(), Turns()
+    bench.journal = Journal(bench.store, turns)
+    bench.add(1)
+    turns.turn()
+    bench.add(2)
+    bench.store.end()
+    turns.turn()  # the answers are on their way
+    bench.add(3)
+    turns.turn()
+    turns.turn()
+    assert bench.store.batches == [[1], [2, 3]]
+
+
 def test_works_that_come_during_a_commit_go_into_the_next() -> None:
     bench = Bench()
     bench.add(1)
@@ -82,7 +129,7 @@ def test_works_that_come_during_a_commit_go_into_the_next() -> None:
     bench.clock.advance(5)
     assert bench.store.batches == [[1]]
     bench.store.end()
-    bench.clock.advance(0)
+    bench.clock.pump((0, 0))
     assert bench.store.batches == [[1], [2, 3]]
 
 

@@ -458,6 +458,35 @@ def test_a_wal_that_grew_is_emptied_between_commits(
     assert os.path.getsize(path) > 800_000
 
 
+def test_a_quiet_moment_is_used_to_empty_the_wal(path: str) -> None:
+    """No further commit has to come for it."""
+    emptied = Event()
+    store, calls = _threaded(path, lambda name: emptied.set() if name == "in-checkpoint" else None)
+    emptied.clear()
+    store.commit([Work(puts=[item(key, bytes(300)) for key in range(1, 1501)])])
+    _turn(calls)
+    assert emptied.wait(10)
+    store.close()
+    _turn(calls)
+
+
+def test_commits_that_follow_each_other_do_not_wait_for_a_checkpoint(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each comes within a quiet moment, which is made as long as it takes."""
+    monkeypatch.setattr("gatewayd.store.sqlite.QUIET", 60.0)
+    named: list[str] = []
+    store, calls = _threaded(path, named.append)
+    named.clear()
+    for first in range(1, 3001, 500):
+        store.commit([Work(puts=[item(key) for key in range(first, first + 500)])])
+        _turn(calls)
+    assert named.count("after-commit") == 6
+    assert "in-checkpoint" not in named
+    store.close()
+    _turn(calls)
+
+
 # A long queue
 
 

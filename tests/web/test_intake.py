@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -401,6 +403,24 @@ def test_one_timer_serves_all_connections_and_ends_with_the_last() -> None:
     clock.advance(1.0)
     assert not clock.getDelayedCalls()
     assert intake.connections == 0
+
+
+def test_a_connection_that_is_gone_leaves_no_cycle() -> None:
+    """With a connection for each request the collector would have to find every one of them."""
+    intake = make_intake({"/e": Echo()})
+    gc.collect()
+    gc.disable()
+    try:
+        lines = [Line(intake) for _ in range(20)]
+        while lines:
+            line = lines.pop()
+            line.send(b"GET /e HTTP/1.1\r\n\r\n")
+            assert len(line.replies()) == 1
+            line.connection.connectionLost()
+            line.wire.producer = None  # as a real transport does when it is gone
+        assert gc.collect() < 20
+    finally:
+        gc.enable()
 
 
 def test_stopping_closes_idle_connections_and_lets_the_others_finish() -> None:
