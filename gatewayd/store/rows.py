@@ -18,7 +18,7 @@ from msgspec import json
 
 from gatewayd.store.contract import AS_IT_IS, Change, Work
 
-Value = int | float | str | bytes | None
+Value = int | float | str | bytearray
 Statement = tuple[str, Sequence[Value]]
 
 MOST: Final = 256  # rows in one statement
@@ -27,9 +27,12 @@ _SIZES: Final = tuple(1 << n for n in range(MOST.bit_length()))
 # In the order of Item's fields.
 COLUMNS: Final = "queue, key, lane, body, state, priority, due, tries, coalesce(name, '')"
 
-# What a row of the view asks for; its other columns are an item's, or NULL.
-_PUT, _CHANGE, _END = 0, 1, 2
+# What a row of the view asks for; its other columns are an item's, or 0 for none. Nothing is bound
+# as NULL or bytes, since both make the sqlite3 module look for an adapter, with the interpreter
+# lock held and more slowly than SQLite stores the row.
+_PUT, _CHANGE, _END, _NOTHING = 0, 1, 2, 3
 _FIELDS: Final = 10
+_KEPT: Final = "typeof(NEW.{0}) = 'integer'"  # no change of this column
 
 # For each connection, since views and triggers of the temp schema die with it.
 VIEW: Final = (
@@ -37,12 +40,13 @@ VIEW: Final = (
     " body FROM main.item",
     f"CREATE TEMP TRIGGER work_put INSTEAD OF INSERT ON work WHEN NEW.op = {_PUT} BEGIN"
     " INSERT INTO item (key, queue, lane, state, priority, tries, due, name, body) VALUES (NEW.key,"
-    " NEW.queue, NEW.lane, NEW.state, NEW.priority, NEW.tries, NEW.due, NEW.name, NEW.body); END",
+    " NEW.queue, NEW.lane, NEW.state, NEW.priority, NEW.tries, NEW.due, nullif(NEW.name, ''),"
+    " NEW.body); END",
     f"CREATE TEMP TRIGGER work_change INSTEAD OF INSERT ON work WHEN NEW.op = {_CHANGE} BEGIN"
     " UPDATE item SET state = iif(NEW.state < 0, state, NEW.state),"
     " tries = iif(NEW.state < 0, tries, NEW.tries), due = iif(NEW.state < 0, due, NEW.due),"
-    " name = CASE WHEN NEW.name IS NULL THEN name ELSE nullif(NEW.name, '') END,"
-    " body = coalesce(NEW.body, body) WHERE key = NEW.key; END",
+    f" name = iif({_KEPT.format('name')}, name, nullif(NEW.name, '')),"
+    f" body = iif({_KEPT.format('body')}, body, NEW.body) WHERE key = NEW.key; END",
     f"CREATE TEMP TRIGGER work_end INSTEAD OF INSERT ON work WHEN NEW.op = {_END} BEGIN"
     " DELETE FROM item WHERE key IN (SELECT value FROM json_each(NEW.body)); END",
 )
@@ -73,7 +77,7 @@ def chunks(count: int) -> Iterable[tuple[int, int, int]]:
 def keys_of(table: dict[int, str], keys: Sequence[Value]) -> Iterable[Statement]:
     """The statements of `table` (END or FIND) for `keys`."""
     for first, end, size in chunks(len(keys)):
-        yield table[size], [*keys[first:end], *(None,) * (size - end + first)]
+        yield table[size], [*keys[first:end], *(keys[first],) * (size - end + first)]
 
 
 def _merged(old: Change, new: Change) -> Change:
@@ -120,7 +124,7 @@ class Batch:
                 some = values[first * _FIELDS : end * _FIELDS]
             else:
                 some = values
-            some += (None,) * (_FIELDS * size - len(some))
+            some += (_NOTHING,) * (_FIELDS * size - len(some))
             found.append((_WORK[size], some))
         return found
 
@@ -132,7 +136,7 @@ class Batch:
                 self._cut()
             # int() because a subclass such as IntEnum sends the binding down a slow path.
             values += (_PUT, key, int(i.queue), i.lane, int(i.state), i.priority, i.tries, i.due)
-            values += (i.name or None, i.body)
+            values += (i.name, bytearray(i.body))
             if key > self.highest:  # noqa: PLR1730 - once a row, and max() is a call
                 self.highest = key
         self.rows += len(work.puts)
@@ -147,11 +151,11 @@ class Batch:
     def _cut(self) -> None:
         values, changes, ends = self._values, self._changes, self._ends
         for c in changes.values():
-            values += (_CHANGE, c.key, None, None, int(c.state), None, c.tries, c.due)
-            values += (c.name, c.body)
+            values += (_CHANGE, c.key, 0, 0, int(c.state), 0, c.tries, c.due)
+            values += (0 if c.name is None else c.name, 0 if c.body is None else bytearray(c.body))
         if ends:
             keys = _list_of(list(ends)).decode()  # as text: octets would be SQLite's own JSON
-            values += (_END, None, None, None, None, None, None, None, None, keys)
+            values += (_END, 0, 0, 0, 0, 0, 0, 0, 0, keys)
         self.rows += len(changes) + len(ends)
         changes.clear()
         ends.clear()
