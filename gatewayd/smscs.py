@@ -108,6 +108,7 @@ class Smscs:
 
     def _bind(self, lane: MtLane, bind: BindConfig) -> BindService:
         smsc = lane.config
+        load(smsc.protocol)  # now, and not in the middle of traffic when the first link comes up
 
         def session() -> Session:
             """By the configuration as it is when the link comes up."""
