@@ -40,7 +40,7 @@ from gatewayd.log import Number
 from gatewayd.metrics import Metrics
 from gatewayd.model import Mo, Report, Segment
 from gatewayd.monitor import Monitor
-from gatewayd.net import vpn
+from gatewayd.net import tls_later, vpn
 from gatewayd.net.http_client import HttpClient
 from gatewayd.net.http_reach import is_ours
 from gatewayd.net.process import execute
@@ -101,6 +101,7 @@ class Gateway(Service):
         self.reloads = Reloads(self.started)
         self._expected = 0.0
         vpn.check(config)
+        tls_later.prepare(config)
         self.store = SqliteStore(
             store_path(config, environ),
             reactor.callFromThread,

@@ -31,6 +31,8 @@ Call = Callable[[argparse.Namespace], int]
 def _reactor() -> Any:
     """The reactor, on the monotonic clock: Twisted's own choice is the wall clock, which jumps."""
     if "twisted.internet.reactor" not in sys.modules:
+        import gatewayd.net.no_tls_yet  # noqa: F401, PLC0415 - before anything of Twisted's
+
         with suppress(ImportError):  # a system without epoll has another reactor
             from gatewayd.net.reactor import install  # noqa: PLC0415
 

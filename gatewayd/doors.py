@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from OpenSSL import SSL
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
@@ -16,8 +15,8 @@ from twisted.logger import Logger
 from gatewayd.access import AccessLog
 from gatewayd.config import Config, ListenerConfig
 from gatewayd.config.difference import LISTENERS, listener
-from gatewayd.errors import ConfigError
-from gatewayd.net.connect import Connector, ServerContext
+from gatewayd.errors import ConfigError, GatewayError
+from gatewayd.net.connect import Connector
 from gatewayd.web.admin import Admin
 from gatewayd.web.ctl import Ctl
 from gatewayd.web.external import External
@@ -65,7 +64,7 @@ class Doors:
         self._admin: Admin | None = None
 
     def open(self) -> None:
-        """Open all, sendsms last. Raises CannotListenError, OSError, ConfigError."""
+        """Open all, sendsms last. Raises CannotListenError, OSError, GatewayError."""
         prepared = Prepared(self.config, *self._handlers(self.config, self._gateway.access))
         for name in LISTENERS:
             self._open(prepared, name)
@@ -132,7 +131,7 @@ class Doors:
         """Make ready what `config` wants: whatever can fail does so here, and changes nothing.
 
         A listener with a port of its own is open when this returns. Raises CannotListenError,
-        OSError, SSL.Error, ConfigError.
+        OSError, GatewayError.
         """
         prepared = Prepared(config, *self._handlers(config, access))
         try:
@@ -141,6 +140,8 @@ class Doors:
                 if new is None or new == old:
                     continue
                 if new.tls.enabled:
+                    from gatewayd.net.tls import ServerContext  # noqa: PLC0415 - see net.tls_later
+
                     ServerContext(new.tls)
                 if not _same_port(old, new):
                     self._open(prepared, name)
@@ -190,7 +191,7 @@ class Doors:
             ):
                 try:
                     self._open(replace(prepared, config=config), name)
-                except (CannotListenError, OSError, SSL.Error) as error:
+                except (CannotListenError, OSError, GatewayError) as error:
                     problems.append(f"{name} {trouble}: {error}")
                 else:
                     self._stand(name, prepared)

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from OpenSSL import SSL
 from twisted.internet.defer import DeferredList
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
@@ -23,7 +22,7 @@ from gatewayd.config.difference import Difference, difference
 from gatewayd.doors import Prepared
 from gatewayd.errors import GatewayError
 from gatewayd.flow.services import Services
-from gatewayd.net import vpn
+from gatewayd.net import tls_later, vpn
 from gatewayd.outcome import APPLIED, PARTLY, REFUSED, UNCHANGED, Outcome
 from gatewayd.recovery import tell_of_channel, tell_of_smsc
 from gatewayd.store.contract import Queue
@@ -68,7 +67,7 @@ async def reload(gateway: Gateway, new: Config) -> Outcome:
             f"cannot listen on {error.interface or '*'}:{error.port}: {error.socketError};"
             " nothing is changed",
         )
-    except (GatewayError, OSError, SSL.Error) as error:
+    except (GatewayError, OSError) as error:
         if ready is not None:
             _drop(gateway, ready)
         return Outcome(REFUSED, f"{error}; nothing is changed")
@@ -92,8 +91,9 @@ async def _waiting(gateway: Gateway, change: Difference) -> dict[Queue, Mapping[
 
 
 def _try(gateway: Gateway, change: Difference, new: Config) -> _Ready:
-    """Whatever may fail. Raises GatewayError, OSError, SSL.Error, CannotListenError."""
+    """Whatever may fail. Raises GatewayError, OSError, CannotListenError."""
     vpn.check(new)
+    tls_later.prepare(new)
     gateway.smscs.check([*change.smscs_added, *(one.new for one in change.smscs_changed)])
     services = Services(new.channels)
     access = gateway.access

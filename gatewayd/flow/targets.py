@@ -72,6 +72,10 @@ class Targets:
         for channel in config.channels:
             urls += [channel.get_url, channel.post_url, channel.post_xml, channel.dlr_url]
         self._origins = {found for url in urls if (found := _origin(url))}
+        # Whether an https URL is named; with `anything` there may be others.
+        self.https = any(scheme == "https" for scheme, _, _ in self._origins) or any(
+            pattern.scheme == "https" for pattern in self._patterns
+        )
 
     def refusal(self, url: str) -> str:
         """Why `url` may not be called as it stands; "" when it may. The name is not looked up."""

@@ -10,7 +10,6 @@ import msgspec
 from gatewayd.flow.targets import Targets
 from gatewayd.model import HttpAnswer
 from gatewayd.net.http_fast import METHODS, EndpointFor, FastLane
-from gatewayd.net.http_general import GeneralLane
 from gatewayd.net.http_wire import Done
 from gatewayd.platforms.contract import HttpCall
 
@@ -90,6 +89,7 @@ class HttpClient:
         endpoint: EndpointFor | None = None,
         targets: Targets | None = None,
     ) -> None:
+        self._reactor = reactor
         self._redirects = redirects
         self._proxied = bool(proxy)
         self._fast = FastLane(
@@ -103,14 +103,16 @@ class HttpClient:
             endpoint=endpoint,
             targets=targets,
         )
-        self._general = GeneralLane(
-            reactor,
-            proxy=proxy,
-            connect_timeout=connect_timeout,
-            body_limit=body_limit,
-            trust_root=trust_root,
-            targets=targets,
-        )
+        self._general: Any = None
+        self._for_general = {
+            "proxy": proxy,
+            "connect_timeout": connect_timeout,
+            "body_limit": body_limit,
+            "trust_root": trust_root,
+            "targets": targets,
+        }
+        if proxy:
+            self._general_lane()
 
     def configure(self, *, per_origin: int, redirects: int) -> None:
         """Other limits from now on; calls under way go on as they began."""
@@ -131,11 +133,22 @@ class HttpClient:
     def direct(self, call: HttpCall, done: Done) -> None:
         """`send` without following redirects."""
         if self._proxied or call.method not in METHODS:
-            self._general.send(call, done)
+            self._general_lane().send(call, done)
         else:
             self._fast.send(call, done)
+
+    def _general_lane(self) -> Any:
+        """Loaded for a proxy: treq and its kin are megabytes that nothing else wants."""
+        if self._general is None:
+            from gatewayd.net.http_general import GeneralLane  # noqa: PLC0415
+
+            self._general = GeneralLane(self._reactor, **self._for_general)
+            if self._fast.closed:
+                self._general.close()
+        return self._general
 
     def close(self) -> None:
         """Close every connection; calls under way end with the error "closed". May be repeated."""
         self._fast.close()
-        self._general.close()
+        if self._general is not None:
+            self._general.close()

@@ -13,11 +13,9 @@ from typing import Any, Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress, IDelayedCall, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
-from twisted.internet.ssl import optionsForClientTLS
 from twisted.python.failure import Failure
 
 from gatewayd.flow.targets import Targets
@@ -31,6 +29,7 @@ from gatewayd.net.http_wire import (
     origin_of,
     request_octets,
 )
+from gatewayd.net.tls_later import Https
 from gatewayd.platforms.contract import HttpCall
 
 # Scheme, host and port in; how to reach them out.
@@ -482,8 +481,7 @@ class FastLane:
         endpoint = way_to(self._reactor, self._targets, scheme, host, port, self._connect_timeout)
         if scheme == "http":
             return endpoint
-        options = optionsForClientTLS(host, trustRoot=self._trust_root)
-        return wrapClientTLS(options, endpoint, clock=self._reactor)
+        return Https(self._reactor, endpoint, host, self._trust_root)
 
     def drop(self, origin: _Origin) -> None:
         """Forget an origin that has nothing under way."""

@@ -8,11 +8,10 @@ from urllib.parse import unquote, urlsplit
 
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectError, ConnectionDone
 from twisted.internet.interfaces import IAddress, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.ssl import optionsForClientTLS
 from twisted.python.failure import Failure
 from twisted.web.client import (
     URI,
@@ -32,6 +31,7 @@ from gatewayd.flow.targets import Targets
 from gatewayd.model import HttpAnswer
 from gatewayd.net.http_reach import way_to
 from gatewayd.net.http_wire import Done, describe_failure
+from gatewayd.net.tls import verified
 from gatewayd.platforms.contract import HttpCall
 
 _LONGEST_HEAD: Final = 16384
@@ -249,8 +249,7 @@ class GeneralLane:
             way = way_to(self._reactor, self._targets, scheme, host, port, self._connect_timeout)
         if not tls:
             return way
-        options = optionsForClientTLS(host, trustRoot=self._trust_root)
-        return wrapClientTLS(options, way, clock=self._reactor)
+        return verified(self._reactor, way, host, self._trust_root)
 
     def send(self, call: HttpCall, done: Done) -> None:
         """Make the call; `done` gets the answer, once and later."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
@@ -11,9 +10,6 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 from twisted.internet import reactor as _reactor
 from twisted.internet.epollreactor import EPollReactor
@@ -21,68 +17,18 @@ from twisted.internet.protocol import Factory, Protocol
 
 from gatewayd.config import BindConfig, ListenerConfig, SmscConfig, TlsConfig
 from gatewayd.net.bind import Answer, BindService
-from gatewayd.net.connect import Connector, ServerContext
+from gatewayd.net.connect import Connector
+from gatewayd.net.tls import ServerContext
 from gatewayd.smsc import smpp_pdu as pdus
 from gatewayd.smsc.contract import Event, SessionOptions
 from gatewayd.smsc.smpp import SmppSession
+from tests.live.certificates import Authority
 
 pytestmark = pytest.mark.live
 
 shared: Any = _reactor
 NAME = "smsc.example"
 HOST = "127.0.0.1"
-
-
-class Authority:
-    """Makes certificates in a folder."""
-
-    def __init__(self, folder: Path, name: str = "ca") -> None:
-        self._folder = folder
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self.file = str(folder / f"{name}.pem")
-        certificate = self._make(self.name, self.key, authority=True)
-        Path(self.file).write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-
-    def _make(
-        self,
-        subject: x509.Name,
-        key: ec.EllipticCurvePrivateKey,
-        *,
-        authority: bool = False,
-        names: Sequence[x509.GeneralName] = (),
-        days: int = 1,
-    ) -> x509.Certificate:
-        now = datetime.now(UTC)
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self.name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=30))
-            .not_valid_after(now + timedelta(days=days))
-            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-        )
-        if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        return builder.sign(self.key, hashes.SHA256())
-
-    def issue(self, name: str, *names: x509.GeneralName, days: int = 1) -> str:
-        """A file with key and certificate for these names."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        certificate = self._make(subject, key, names=names, days=days)
-        file = self._folder / f"{name}.pem"
-        file.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-            + certificate.public_bytes(serialization.Encoding.PEM)
-        )
-        return str(file)
 
 
 class Smsc(Protocol):

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from OpenSSL import SSL
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IHostnameResolver
 from twisted.internet.protocol import Factory, Protocol
@@ -14,7 +13,9 @@ from twisted.internet.testing import MemoryReactorClock
 from zope.interface import implementer
 
 from gatewayd.config import ListenerConfig, SmscConfig, TlsConfig
-from gatewayd.net.connect import Connector, ServerContext, Unverified, client_options
+from gatewayd.errors import GatewayError
+from gatewayd.net.connect import Connector
+from gatewayd.net.tls import ServerContext, Unverified, client_options
 
 
 def connected(**fields: Any) -> tuple[Any, ...]:
@@ -100,5 +101,5 @@ def test_an_authority_or_certificate_that_cannot_be_read_is_an_error(tmp_path: P
     ):
         with pytest.raises(OSError, match=r"missing\.pem"):
             client_options(tls, "h.example")
-    with pytest.raises(SSL.Error):
+    with pytest.raises(GatewayError, match=r"missing\.pem cannot be used"):
         ServerContext(TlsConfig(enabled=True, certificate_file=missing))

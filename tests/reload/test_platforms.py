@@ -17,6 +17,7 @@ from gatewayd.config import (
     UserConfig,
 )
 from gatewayd.config.model import LoggingConfig, NumberRules, Secret, TlsConfig
+from gatewayd.net import tls_later
 from gatewayd.outcome import APPLIED, PARTLY, REFUSED
 from gatewayd.store.contract import Queue
 from tests.life import Start, answer, smsc, start
@@ -137,6 +138,17 @@ def test_a_listener_that_cannot_come_back_is_named(
     outcome = reload(life, http=moved)
     assert outcome.text == "http: sendsms", "it is a difference still, so it is tried again"
     assert life.gateway.doors.address_of("sendsms").endswith(":13013")
+
+
+def test_tls_is_loaded_before_a_channel_that_is_https_comes(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[bool] = []
+    monkeypatch.setattr(tls_later, "_loaded", loaded)
+    life = start()
+    assert not loaded
+    reload(life, channels=(ChannelConfig("web", post_url="https://192.0.2.1/mo"),))
+    assert loaded
 
 
 def test_a_certificate_that_cannot_be_used_refuses_the_reload(start: Start) -> None:

@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 
 from gatewayd.config.model import TlsConfig
-from gatewayd.net.connect import LOOK, ServerContext
+from gatewayd.net.tls import LOOK, ServerContext
 
 
 def issue(file: Path, name: str) -> None:
