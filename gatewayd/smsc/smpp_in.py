@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import ceil
 
 from gatewayd.config.model import SmppOptions
@@ -50,6 +51,12 @@ class Refused(GatewayError):
     def __init__(self, status: int) -> None:
         super().__init__(text_of(status))
         self.status = status
+
+
+@lru_cache(maxsize=1024)  # nearly all receipts tell one of a few errors, or none
+def _error_pair(kind: int, code: int) -> str:
+    """What meta-data say of a network error: its type, then its code in two octets."""
+    return meta_pair("dlr_err", bytes([kind]) + code.to_bytes(2, "big"))
 
 
 class Inward:
@@ -103,7 +110,7 @@ class Inward:
         meta = "?smpp?"
         if error >= 0:
             error = min(error, 0xFFFF)
-            meta += meta_pair("dlr_err", bytes([error_type]) + error.to_bytes(2, "big"))
+            meta += _error_pair(error_type, error)
         return Receipt(
             smsc_id=receipt_text.normalise_id(
                 smsc_id, message_ids=options.message_ids, receipt=True, id_case=options.id_case
