@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import re
 from binascii import a2b_qp
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
+# Names that nearly every request has, decoded once.
+_USUAL: Final[dict[bytes, str]] = {
+    name.encode(): name
+    for name in (
+        *("username", "user", "password", "pass", "from", "to", "text", "smsc", "coding"),
+        *("charset", "udh", "mclass", "priority", "validity", "dlr-mask", "dlr-url", "account"),
+    )
+}
 MOST_FIELDS = 1000  # a query with more is not read further
 _LARGEST = 2**31 - 1
 _LONGEST_NUMBER = 10
@@ -59,9 +68,9 @@ def decode_query(query: bytes) -> dict[str, bytes]:
         name, _, value = field.partition(b"=")
         if b"+" in value or b"%" in value:
             value = unescape(value)
-        if b"%" in name or b"+" in name:
-            name = unescape(name)
-        key = name.decode("latin-1")
+        key = _USUAL.get(name)
+        if key is None:
+            key = unescape(name).decode("latin-1")
         if key not in fields:
             fields[key] = value
     return fields

@@ -142,6 +142,65 @@ def test_a_connection_closes_after_what_was_written(ends: Ends) -> None:
     assert ends.served[0].data == b"last words"
 
 
+def test_nothing_is_sent_on_a_connection_that_was_aborted(ends: Ends) -> None:
+    def ready(client: Recorder, server: Recorder) -> None:
+        client.transport.write(b"too")  # type: ignore[union-attr]
+        client.transport.abortConnection()  # type: ignore[union-attr]
+        client.transport.write(b"late")  # type: ignore[union-attr]
+
+    def over(one: Recorder) -> None:
+        if ends.served[0].over and ends.made[0].over:
+            ends.reactor.stop()
+
+    ends.on_end = over
+    ends.connect(ready)
+    ends.run()
+    assert ends.served[0].data == b""
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_a_producer_goes_on_when_its_writes_are_sent(ends: Ends, streaming: bool) -> None:
+    """A streaming one was told to pause, since it wrote more than a buffer holds."""
+    chunk = bytes(100_000)
+
+    class Producer:
+        left = 5
+
+        def __init__(self, transport: Any) -> None:
+            self.transport = transport
+            self.paused = False
+
+        def resumeProducing(self) -> None:
+            self.paused = False
+            self.left -= 1
+            if self.left < 0:
+                self.transport.unregisterProducer()
+            else:
+                self.transport.write(chunk)
+
+        def pauseProducing(self) -> None:
+            self.paused = True
+
+        def stopProducing(self) -> None:
+            pass
+
+    def ready(client: Recorder, server: Recorder) -> None:
+        producer = Producer(client.transport)
+        client.transport.registerProducer(producer, streaming)  # type: ignore[union-attr]
+        if streaming:
+            producer.resumeProducing()
+            assert producer.paused
+
+    def got(one: Recorder, data: bytes) -> None:
+        if len(one.data) == 5 * len(chunk):
+            ends.reactor.stop()
+
+    ends.on_data = got
+    ends.connect(ready)
+    ends.run()
+    assert len(ends.served[0].data) == 5 * len(chunk)
+
+
 def test_it_ends_when_a_write_leads_to_its_end(ends: Ends) -> None:
     """The end is asked for while writers write: nothing else would wake the reactor."""
 
