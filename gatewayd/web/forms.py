@@ -36,6 +36,8 @@ _HEADER_FIELDS: Final = {
     )
 }
 
+_DEEPEST: Final = 32  # elements within each other
+
 # where an element of <message><submit> stands -> the GET field it means
 _XML_FIELDS: Final = {
     "oa/number": "from",
@@ -110,6 +112,8 @@ class _Submit:
         self._text: list[str] = []
 
     def start(self, name: str, _attributes: object) -> None:
+        if len(self._path) == _DEEPEST:  # where each stands is its whole path
+            raise ValueError
         self._path.append(name)
         self._text.clear()
 

@@ -150,6 +150,8 @@ class Connection:
             if self._open and not self._head:
                 self._parse(rest)
                 return
+            if not self._open:  # thousands of empty lines are one to the parser, too
+                rest = rest.lstrip(b"\r\n")
             line, newline, rest = rest.partition(b"\n")
             if self._line or not self._open:
                 line = quote_from_bytes(line, safe=_NOT_URL).encode()

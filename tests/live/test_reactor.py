@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from twisted.internet.protocol import ClientFactory, Protocol
 
-from gatewayd.net.reactor import LeanReactor
+from gatewayd.net.reactor import AT_ONCE, LeanReactor
 
 pytestmark = pytest.mark.live
 
@@ -125,6 +125,24 @@ def test_what_the_peer_does_not_take_waits_and_then_goes(ends: Ends) -> None:
     ends.run()
     assert ends.served[0].data == whole
     assert ends.reactor.getWriters() == []
+
+
+def test_a_peer_that_sends_much_is_read_in_turn_with_the_others(ends: Ends) -> None:
+    """What one sends at once is many turns, so who sent a little never waits for all of it."""
+    pieces: list[int] = []
+
+    def ready(client: Recorder, server: Recorder) -> None:
+        client.transport.write(bytes(60_000))  # type: ignore[union-attr]
+
+    def got(one: Recorder, data: bytes) -> None:
+        pieces.append(len(data))
+        if sum(pieces) == 60_000:
+            ends.reactor.stop()
+
+    ends.on_data = got
+    ends.connect(ready)
+    ends.run()
+    assert max(pieces) <= AT_ONCE < 5000
 
 
 def test_a_connection_closes_after_what_was_written(ends: Ends) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -546,3 +547,24 @@ def test_attempts_under_way_end_with_the_client() -> None:
     assert bench.errors() == ["closed"]
     assert bench.host.attempts[0][1].called
     assert bench.clock.getDelayedCalls() == []
+
+
+def test_a_connection_that_is_gone_is_no_garbage_to_be_looked_for() -> None:
+    bench = Bench()
+
+    def alive() -> int:
+        return sum(type(each) is kind for each in gc.get_objects())
+
+    bench.send()
+    kind = type(bench.wires[0].protocol)
+    gc.collect()
+    gc.disable()
+    try:
+        for answer in (OK, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", b"nonsense"):
+            bench.wires[0].answer(answer)
+            bench.wires[0].lose()
+            bench.wires.clear()
+            assert alive() == 0
+            bench.send()
+    finally:
+        gc.enable()

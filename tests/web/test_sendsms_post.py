@@ -129,6 +129,7 @@ BOMB = '<?xml version="1.0"?><!DOCTYPE m [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a
         BOMB,
         xml(RECEIVER, '<?xml encoding="zip"?>'),
         xml(RECEIVER).replace("submit", "deliver"),
+        xml(RECEIVER + "<ud>" * 40 + "</ud>" * 40),  # each costs its whole path
     ],
 )
 def test_what_is_no_xml_message_has_no_credentials(document: str) -> None:
