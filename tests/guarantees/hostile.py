@@ -1,4 +1,4 @@
-"""Peers that mean harm: SMSCs of each protocol, a platform, and callers; each in threads.
+"""Peers that mean harm: SMSCs of each protocol, a platform, and callers; each a process.
 
 All they throw comes from the collection of tests/badinput. Counters say how much it was.
 """
@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import json
 import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from random import Random
@@ -19,7 +23,7 @@ from gatewayd.smsc import smpp_pdu as pdus
 from tests.badinput.fuzz_http import ANSWERS, make_http, make_platform, make_sendsms
 from tests.badinput.fuzz_smsc import make_cimd2, make_smpp, make_ucp
 from tests.badinput.test_http_door import BAD_REQUESTS
-from tests.live.harness import PORTS
+from tests.live.harness import PORTS, ROOT
 from tests.smsc import wire_cimd2, wire_ucp
 
 MAKERS: dict[str, Callable[[Random], bytes]] = {
@@ -55,17 +59,12 @@ class Hostile:
     """Threads that go on until `stop`."""
 
     def __init__(self) -> None:
-        self.thrown = self.links = 0
+        self.thrown = self.bound = 0
         self.stopped = threading.Event()
         self._threads: list[threading.Thread] = []
 
     def _run(self, work: Callable[[], None]) -> None:
-        def politely() -> None:
-            # In truth they have machines of their own: here they get what the gateway leaves over.
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
-            work()
-
-        thread = threading.Thread(target=politely, daemon=True)
+        thread = threading.Thread(target=work, daemon=True)
         thread.start()
         self._threads.append(thread)
 
@@ -78,11 +77,10 @@ class Hostile:
 class _Server(Hostile):
     """Listens, and misbehaves on each link in turn."""
 
-    def __init__(self, seed: str) -> None:
+    def __init__(self, port: int, seed: str) -> None:
         super().__init__()
-        self.port = PORTS.take()
         self._chance = Random(seed)
-        self._socket = socket.create_server(("127.0.0.1", self.port))
+        self._socket = socket.create_server(("127.0.0.1", port))
         self._socket.settimeout(0.2)
         self._run(self._serve)
 
@@ -90,7 +88,6 @@ class _Server(Hostile):
         while not self.stopped.is_set():
             with contextlib.suppress(OSError):
                 link, _ = self._socket.accept()
-                self.links += 1
                 link.settimeout(0.02)
                 with link, contextlib.suppress(OSError, ValueError, GatewayError):
                     self._misbehave(link)
@@ -116,10 +113,9 @@ class _Server(Hostile):
 class HostileSmsc(_Server):
     """Now and then it lets us in; then, or at once, it throws whatever hurts."""
 
-    def __init__(self, protocol: str) -> None:
+    def __init__(self, protocol: str, port: int) -> None:
         self.protocol = protocol
-        self.bound = 0
-        super().__init__(f"hostile {protocol}")
+        super().__init__(port, f"hostile {protocol}")
 
     def _misbehave(self, link: socket.socket) -> None:
         chance = self._chance
@@ -144,8 +140,8 @@ class HostileSmsc(_Server):
 class HostilePlatform(_Server):
     """Every call gets another strange answer, or none."""
 
-    def __init__(self) -> None:
-        super().__init__("hostile platform")
+    def __init__(self, port: int) -> None:
+        super().__init__(port, "hostile platform")
 
     def _misbehave(self, link: socket.socket) -> None:
         if not self._heard(link) and not self._heard(link):
@@ -159,7 +155,7 @@ class HostilePlatform(_Server):
 class HostileCallers(Hostile):
     """Some connections at a time to the sendsms and the admin listener."""
 
-    def __init__(self, ports: tuple[int, ...], threads: int = 3) -> None:
+    def __init__(self, ports: list[int], threads: int = 3) -> None:
         super().__init__()
         self._ports = ports
         self._slow: list[socket.socket] = []
@@ -197,3 +193,74 @@ class HostileCallers(Hostile):
         super().stop()
         for line in self._slow:
             line.close()
+
+
+class Stranger:
+    """One of these peers, in a process of its own.
+
+    In truth it has a machine of its own: here it gets what the gateway, the good ones and their
+    load tools leave over of this one.
+    """
+
+    def __init__(self, kind: str, *ports: int) -> None:
+        """A "platform" or an SMSC listens on a port of its own, "callers" call `ports`."""
+        self.kind = kind
+        self.port = 0 if ports else PORTS.take()
+        words = [kind, *map(str, ports or [self.port])]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.guarantees.hostile", *words],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.thrown()
+
+    def bound(self) -> int:
+        """How often it let the gateway in."""
+        return self._told()["bound"]
+
+    def thrown(self) -> int:
+        """How many hostile inputs it has sent."""
+        return self._told()["thrown"]
+
+    def pause(self) -> None:
+        """Stand still, with whatever is open."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
+    def _told(self) -> dict[str, int]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        told: dict[str, int] = json.loads(self._process.stdout.readline())
+        return told
+
+    def stop(self) -> None:
+        self.go_on()
+        try:
+            self._process.communicate(timeout=30)
+        finally:
+            self._process.kill()
+
+
+def main(kind: str, ports: list[int]) -> None:
+    """Be one; a line on standard input asks for the counters, its end ends it."""
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    peer: Hostile
+    if kind == "callers":
+        peer = HostileCallers(ports)
+    elif kind == "platform":
+        peer = HostilePlatform(ports[0])
+    else:
+        peer = HostileSmsc(kind, ports[0])
+    for _ in sys.stdin:
+        print(json.dumps({"thrown": peer.thrown, "bound": peer.bound}), flush=True)
+    peer.stop()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], [int(word) for word in sys.argv[2:]])

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
-from typing import Any
+from statistics import median
 
 import pytest
 
 from tests.guarantees.conftest import Record
-from tests.guarantees.hostile import HostileCallers, HostilePlatform, HostileSmsc
-from tests.live.harness import Gateway, Rig, Tool, drain, until
+from tests.guarantees.hostile import Stranger
+from tests.live.harness import Gateway, Rig, drain, until
 from tests.live.torture import Verdict
 
 pytestmark = pytest.mark.live
 
 PROTOCOLS = ("smpp", "ucp", "cimd2")
 RATE = 100  # of the good caller, and of the good SMSC's MO
+MOST = 2  # times the p99 of the calm; aimed at, and not reached while all share two cores
 PATH = "/cgi-bin/sendsms?username=good&password=pw&from=8000&to={to}&text={text}"
 
 CONFIG = """\
@@ -58,21 +60,23 @@ HOSTILE = """\
 
 
 class Good:
-    """A caller and an SMSC that do right, before and in the storm."""
+    """A caller that does right, in the calm and in the storm."""
 
     def __init__(self, rig: Rig, seconds: int) -> None:
         self.rig, self.seconds = rig, seconds
-        self.accepted = 0
+        self.accepted = self.asked = self.refused = 0
 
-    def load(self, tag: str, first_id: int) -> Tool:
-        options = {"path": PATH, "total": RATE * self.seconds, "rate": RATE, "conns": 8}
-        return self.rig.caller({**options, "first-id": first_id, "timeout-s": 20}, tag=tag)
-
-    def ended(self, caller: Tool) -> dict[str, Any]:
+    def p99(self) -> float:
+        """Call for some seconds; what the slowest hundredth of the answers took, in ms."""
+        total = RATE * self.seconds
+        options = {"path": PATH, "total": total, "rate": RATE, "conns": 8, "timeout-s": 20}
+        caller = self.rig.caller({**options, "first-id": self.asked}, tag=f"from-{self.asked}")
         until(lambda: not caller.running, self.seconds + 40)
         told = caller.end()
+        self.asked += total
         self.accepted += told["ok"]
-        return told
+        self.refused += sum(count for code, count in told["codes"].items() if code != "202")
+        return float(told["http"]["p99_ms"])
 
 
 def up(gateway: Gateway) -> bool:
@@ -91,18 +95,18 @@ def losses(gateway: Gateway) -> float:
 def test_g32_all_03_bad_input_of_every_kind_costs_only_itself(
     rig: Rig, record: Record, long: bool
 ) -> None:
-    seconds = 60 if long else 8
-    smsc = rig.smsc({"dlr-delay-ms": -1, "mo": 2 * RATE * seconds, "mo-rate": RATE})
+    pairs, seconds = (6, 10) if long else (1, 5)
+    smsc = rig.smsc({"dlr-delay-ms": -1, "mo": 2 * RATE * seconds * pairs, "mo-rate": RATE})
     platform = rig.platform({})
     with ExitStack() as stack:
-        smscs = [HostileSmsc(protocol) for protocol in PROTOCOLS]
-        hostile_platform = HostilePlatform()
-        for each in (*smscs, hostile_platform):
+        strangers = [Stranger(kind) for kind in (*PROTOCOLS, "platform")]
+        for each in strangers:
             stack.callback(each.stop)
-        hostile = "".join(HOSTILE.format(protocol=s.protocol, port=s.port) for s in smscs)
+        *smscs, hostile_platform = strangers
+        hostile = "".join(HOSTILE.format(protocol=s.kind, port=s.port) for s in smscs)
         config = CONFIG.format(
             good=rig.smsc_port,
-            hostile="" if not smscs else hostile,
+            hostile=hostile,
             platform=rig.platform_port,
             hostile_platform=hostile_platform.port,
             sendsms=rig.sendsms_port,
@@ -111,42 +115,46 @@ def test_g32_all_03_bad_input_of_every_kind_costs_only_itself(
         gateway = rig.gateway(config, suffix=".yaml")
         gateway.configuration.chmod(0o600)
         good = Good(rig, seconds)
-        # Before: the same gateway and the same load; the hostile SMSCs are stopped.
-        quiet = config.replace(hostile, "").replace("[bad-smpp, bad-ucp, bad-cimd2]", "[]")
-        gateway.configuration.write_text(
-            quiet.replace("forced-smsc: bad-smpp", "forced-smsc: good")
-        )
         gateway.start()
         assert until(lambda: up(gateway), 20), gateway.tail()
-        calm = good.ended(good.load("calm", 0))
-        assert gateway.stop() == 0
-        gateway.configuration.write_text(config)
-        gateway.start()
-        assert until(lambda: up(gateway), 20), gateway.tail()
-        assert until(lambda: all(s.bound for s in smscs), 20), gateway.tail()
-        before = losses(gateway)
-        callers = HostileCallers((rig.sendsms_port, rig.admin_port))
+        assert until(lambda: all(s.bound() for s in smscs), 20), gateway.tail()
+        callers = Stranger("callers", rig.sendsms_port, rig.admin_port)
         stack.callback(callers.stop)
-        storm = good.ended(good.load("storm", RATE * seconds))
-        thrown = [s.thrown for s in smscs] + [callers.thrown, hostile_platform.thrown]
+        blowing = [*smscs, callers, hostile_platform]
+        before = losses(gateway)
+        thrown, blown = [0] * len(blowing), 0.0
+        calm, storm = [], []
+        # In turns, so that whatever else the machine does meets both.
+        for _ in range(pairs):
+            for each in blowing:
+                each.pause()
+            calm.append(good.p99())
+            for each in blowing:
+                each.go_on()
+            began, earlier = time.monotonic(), [each.thrown() for each in blowing]
+            storm.append(good.p99())
+            blown += time.monotonic() - began
+            now = [each.thrown() for each in blowing]
+            thrown = [n + b - a for n, a, b in zip(thrown, earlier, now, strict=True)]
         lost_links = losses(gateway) - before
-        callers.stop()
     drain(lambda: smsc.uniq, good.accepted, stall=15, cap=60)
     drain(lambda: platform.mo, smsc.mo_acked, stall=15, cap=60)
     assert gateway.stop() == 0
     told, posted = smsc.end(), platform.end()
     lost = good.accepted - told["acked_unique"]
     mo_lost = told["mo_acked_unique"] - posted["mo_unique"]
-    refused = sum(count for code, count in storm["codes"].items() if code != "202")
     fault = "{:,} SMPP, {:,} UCP, {:,} CIMD2, {:,} callers', {:,} platform's".format(*thrown)
-    figure = f"{lost} lost, {mo_lost} MO lost, {refused} refused, {lost_links:.0f} reconnects"
-    holds = not (lost or mo_lost or refused or lost_links)
+    a_second = sum(thrown) / blown
+    fault += f", {a_second:,.0f} a second, from processes that get the CPU the others leave over"
+    counts = f"{lost} lost, {mo_lost} MO lost, {good.refused} refused, {lost_links:.0f} reconnects"
+    holds = not (lost or mo_lost or good.refused or lost_links)
     name = "G32 bad input of every kind costs only itself"
-    record(Verdict(name, fault, good.accepted, figure, holds))
-    ratio = storm["http"]["p99_ms"] / max(calm["http"]["p99_ms"], 0.001)
-    figure = f"{ratio:.1f} x ({calm['http']['p99_ms']:.1f} and {storm['http']['p99_ms']:.1f} ms)"
+    record(Verdict(name, fault, good.accepted, counts, holds))
+    ratio = median(after / max(first, 0.001) for first, after in zip(calm, storm, strict=True))
+    figure = f"{ratio:.1f} x, the median of {pairs} pairs ({median(calm):.1f} and "
+    figure += f"{median(storm):.1f} ms; aimed at: {MOST} x)"
     name = "G32 p99 of the good caller's answers, calm and in the storm"
-    record(Verdict(name, fault, storm["ok"], figure, ratio <= 2, judged=False))
+    record(Verdict(name, fault, good.accepted, figure, ratio <= MOST, judged=False))
     log = gateway.log.read_text(errors="replace")
     assert "Traceback" not in log
     broke = [line for line in log.splitlines() if " critical " in line or " error " in line]

@@ -11,7 +11,7 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import provider
 
 from gatewayd.config.model import HttpConfig
-from gatewayd.web.intake import PER_TURN, Connection
+from gatewayd.web.intake import PER_TURN
 from gatewayd.web.request import Answer, Request, unknown_request
 from tests.web.http_bench import Line, make_intake, parse_replies
 
@@ -245,27 +245,6 @@ def test_empty_lines_before_raw_octets_are_one_thing_to_parse() -> None:
     assert len(fed) < 10
     line, _ = echo_line()
     assert line.ask(b"\r\n\n" * 100 + b"GET /e?\xe9 HTTP/1.1\r\n\r\n").status == 200
-
-
-def test_a_connection_that_is_gone_is_no_garbage_to_be_looked_for() -> None:
-    """Thousands of refused ones would hold everybody up while it is."""
-
-    def alive() -> int:
-        return sum(type(each) is Connection for each in gc.get_objects())
-
-    gc.collect()
-    gc.disable()
-    try:
-        before = alive()
-        for sent in (b"GET /e HTTP/1.1\r\n\r\n", b"nonsense\r\n\r\n", b"GET /half"):
-            line, _ = echo_line()
-            line.send(sent)
-            line.wire.producer = None  # as Twisted does at a connection's end
-            line.connection.connectionLost()
-            del line
-        assert alive() == before
-    finally:
-        gc.enable()
 
 
 def test_a_peer_that_takes_no_answers_is_not_read_any_more() -> None:
