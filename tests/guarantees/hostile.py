@@ -43,6 +43,7 @@ PLATFORM_ANSWERS = (
 )
 OTHERS = (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", b"SSH-2.0-x\r\n")
 CALLER = "127.0.0.9"  # the hostile callers' address
+PACE = 0.01  # seconds that each hostile caller waits between two calls: hundreds in each second
 
 
 def _bind_answer(protocol: str, asked: bytes) -> bytes:
@@ -165,7 +166,7 @@ class HostileCallers(Hostile):
 
     def _call(self, chance: Random) -> None:
         bad = [request for request, _ in BAD_REQUESTS.values()]
-        while not self.stopped.is_set():
+        while not self.stopped.wait(PACE):
             kind = chance.randrange(4)
             if kind == 0:
                 case = chance.choice(bad)

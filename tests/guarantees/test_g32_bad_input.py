@@ -17,7 +17,7 @@ pytestmark = pytest.mark.live
 
 PROTOCOLS = ("smpp", "ucp", "cimd2")
 RATE = 100  # of the good caller, and of the good SMSC's MO
-MOST = 2  # times the p99 of the calm; aimed at, and not reached while all share two cores
+MOST = 2  # times the p99 of the calm
 PATH = "/cgi-bin/sendsms?username=good&password=pw&from=8000&to={to}&text={text}"
 
 CONFIG = """\
@@ -152,9 +152,9 @@ def test_g32_all_03_bad_input_of_every_kind_costs_only_itself(
     record(Verdict(name, fault, good.accepted, counts, holds))
     ratio = median(after / max(first, 0.001) for first, after in zip(calm, storm, strict=True))
     figure = f"{ratio:.1f} x, the median of {pairs} pairs ({median(calm):.1f} and "
-    figure += f"{median(storm):.1f} ms; aimed at: {MOST} x)"
+    figure += f"{median(storm):.1f} ms)"
     name = "G32 p99 of the good caller's answers, calm and in the storm"
-    record(Verdict(name, fault, good.accepted, figure, ratio <= MOST, judged=False))
+    record(Verdict(name, fault, good.accepted, figure, ratio <= MOST, judged=long))
     log = gateway.log.read_text(errors="replace")
     assert "Traceback" not in log
     broke = [line for line in log.splitlines() if " critical " in line or " error " in line]
