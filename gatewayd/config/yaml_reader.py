@@ -47,6 +47,7 @@ from gatewayd.config.yaml_keys import (
     table,
     text,
 )
+from gatewayd.config.yaml_kinds import words
 from gatewayd.config.yaml_network import VPN, vpn
 from gatewayd.config.yaml_nodes import MAX_FILE, Refused, compose, decode, line_of
 from gatewayd.config.yaml_tables import (
@@ -56,7 +57,6 @@ from gatewayd.config.yaml_tables import (
     SMSC,
     TLV,
     USER,
-    words,
 )
 from gatewayd.config.yaml_values import numbers_of_prefix
 from gatewayd.errors import ConfigError, Problem

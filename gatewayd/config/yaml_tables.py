@@ -7,8 +7,7 @@ conf/gatewayd.yaml explains every key.
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-from typing import get_type_hints
+from dataclasses import replace
 
 from yaml.nodes import ScalarNode
 
@@ -38,11 +37,9 @@ from gatewayd.config.url_patterns import url_pattern
 from gatewayd.config.values import (
     boolean,
     days,
-    duration,
     endpoint,
     host,
     integer,
-    ip_pattern,
     item,
     listener_port,
     member,
@@ -51,7 +48,6 @@ from gatewayd.config.values import (
     one_of,
     port,
     prose,
-    regex,
     size,
     string,
     url,
@@ -74,8 +70,20 @@ from gatewayd.config.yaml_keys import (
     raw_text,
     scalar,
     secret,
-    table,
     text,
+)
+from gatewayd.config.yaml_kinds import (
+    MANY,
+    address_patterns,
+    any_time,
+    keys_of,
+    many,
+    maybe_url,
+    npi,
+    some_time,
+    ton,
+    window,
+    yes_no,
 )
 from gatewayd.config.yaml_network import TCP, VPN, maybe_device, tcp, vpn
 from gatewayd.config.yaml_values import (
@@ -100,50 +108,13 @@ from gatewayd.config.yaml_values import (
 )
 from gatewayd.model import TextOptions
 
-_MANY = 1_000_000_000
-
-yes_no = scalar(boolean)
-line = text(string)
-maybe_regex = text(blank_or(regex))
-maybe_url = text(blank_or(url))
-many = scalar(integer(1, _MANY))
-any_time = scalar(duration())
-some_time = scalar(duration(0.001))
-ton = scalar(integer(-1, 7, "a TON"))
-npi = scalar(integer(-1, 18, "an NPI"))
-address_patterns = listing(ip_pattern)
-words = listing(item)
-window = scalar(integer(1, 1000, "a window"))
-
-_BY_TYPE: dict[object, Read] = {
-    bool: yes_no,
-    int: scalar(integer(-1, _MANY)),
-    float: any_time,
-    str: line,
-    tuple[str, ...]: words,
-    tuple[str, ...] | None: words,
-    frozenset[int]: numbers(integer(0, 0xFFFFFFFF)),
-}
-
-
-def keys_of(kind: type, /, *without: str, **reads: Read | Key) -> dict[str, Key]:
-    """The table of a dataclass: `reads` for what needs care, the type's reader for other fields."""
-    hints = get_type_hints(kind)
-    plain: dict[str, Read | Key] = {}
-    for field in fields(kind):
-        if field.name not in reads and field.name not in without:
-            is_regex = field.name.endswith("_regex")
-            plain[field.name] = maybe_regex if is_regex else _BY_TYPE[hints[field.name]]
-    return table(**plain, **reads)
-
-
 RETRY = keys_of(
     Retry,
     first=some_time,
     factor=scalar(number(1, 100)),
     cap=some_time,
     jitter=scalar(number(0, 1)),
-    times=scalar(integer(-1, _MANY)),
+    times=scalar(integer(-1, MANY)),
 )
 
 TEXT = keys_of(
@@ -353,8 +324,8 @@ USER = keys_of(
     channel=text(blank_or(name)),
     allowed_senders=listing(item),
     rate=scalar(number(0, 100_000)),
-    daily_cap=scalar(integer(0, _MANY)),
-    max_queued=scalar(integer(0, _MANY)),
+    daily_cap=scalar(integer(0, MANY)),
+    max_queued=scalar(integer(0, MANY)),
 )
 
 REPORTS = keys_of(
@@ -450,7 +421,7 @@ HTTP = keys_of(
 
 STORE = keys_of(
     StoreConfig,
-    memory_items=scalar(integer(1, _MANY)),
+    memory_items=scalar(integer(1, MANY)),
     receipt_days=scalar(days),
 )
 
@@ -469,7 +440,7 @@ LOGGING = keys_of(
 LIMITS = keys_of(
     Limits,
     queued_mt=many,
-    queued_mo=scalar(integer(-1, _MANY)),
+    queued_mo=scalar(integer(-1, MANY)),
     receivers=scalar(integer(1, 10_000)),
     part_timeout=some_time,
     parts_waiting=many,
