@@ -36,7 +36,7 @@ _KEY_BLOCK = 10_000
 # Pages in the WAL, by a rough estimate. Beyond the first a quiet moment is used for a checkpoint,
 # beyond the second no moment is waited for.
 _QUIET_PAGES = 1_000
-_FULL_PAGES = 8_000
+_FULL_PAGES = 4_000
 # New messages stop while a full WAL and a checkpoint still have room: what waits can then be sent
 # and ended on a full disk. Small disks keep a quarter.
 _RESERVED_OCTETS = 32 * 1024 * 1024

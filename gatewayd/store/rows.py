@@ -106,7 +106,7 @@ class Batch:
     def __init__(self, works: Iterable[Work]) -> None:
         self.highest = 0  # key
         self.rows = 0
-        self.only_puts = False  # some work
+        self.only_puts = False  # there is a work with nothing else
         self._values: list[Value] = []
         self._changes: dict[int, Change] = {}
         self._ends: set[int] = set()
