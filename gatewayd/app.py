@@ -101,7 +101,8 @@ class Gateway(Service):
         self.reloads = Reloads(self.started)
         self._expected = 0.0
         vpn.check(config)
-        tls_later.prepare(config)
+        self.targets = Targets(config, is_ours)
+        tls_later.prepare(config, self.targets)
         self.store = SqliteStore(
             store_path(config, environ),
             reactor.callFromThread,
@@ -111,7 +112,6 @@ class Gateway(Service):
         self.keys = Keys(recovery.last_key, recovery.instance, wall)
         self.journal = Journal(self.store, reactor)
         self.rows = Rows(self.store, reactor, wall)
-        self.targets = Targets(config, is_ours)
         self.http = HttpClient(
             reactor,
             per_origin=config.http.connections_out,

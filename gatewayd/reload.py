@@ -22,6 +22,7 @@ from gatewayd.config.difference import Difference, difference
 from gatewayd.doors import Prepared
 from gatewayd.errors import GatewayError
 from gatewayd.flow.services import Services
+from gatewayd.flow.targets import Targets
 from gatewayd.net import tls_later, vpn
 from gatewayd.outcome import APPLIED, PARTLY, REFUSED, UNCHANGED, Outcome
 from gatewayd.recovery import tell_of_channel, tell_of_smsc
@@ -93,7 +94,7 @@ async def _waiting(gateway: Gateway, change: Difference) -> dict[Queue, Mapping[
 def _try(gateway: Gateway, change: Difference, new: Config) -> _Ready:
     """Whatever may fail. Raises GatewayError, OSError, CannotListenError."""
     vpn.check(new)
-    tls_later.prepare(new)
+    tls_later.prepare(new, Targets(new))
     gateway.smscs.check([*change.smscs_added, *(one.new for one in change.smscs_changed)])
     services = Services(new.channels)
     access = gateway.access

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from typing import TypeVar
+
+Number = TypeVar("Number", int, float)
+
+
+def _within(value: Number, most: int, told: str) -> Number:
+    if not 0 <= value <= most:
+        raise argparse.ArgumentTypeError(told)
+    return value
 
 
 def share(text: str) -> float:
     """A share between 0 and 1, or with % between 0 and 100."""
     value = float(text[:-1]) / 100 if text.endswith("%") else float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError("a share is between 0 and 1, or 0% and 100%")
-    return value
+    return _within(value, 1, "a share is between 0 and 1, or 0% and 100%")
 
 
 def _refused(text: str, usual: int, end: int, base: int, wrong: str) -> tuple[float, int]:
@@ -39,10 +46,7 @@ def cimd2_errors(text: str) -> tuple[float, int]:
 
 def seconds(text: str) -> float:
     """Seconds, a day at most."""
-    value = float(text)
-    if not 0 <= value <= 86400:
-        raise argparse.ArgumentTypeError("seconds are between 0 and 86400")
-    return value
+    return _within(float(text), 86400, "seconds are between 0 and 86400")
 
 
 def delay(text: str) -> float:
@@ -52,26 +56,17 @@ def delay(text: str) -> float:
 
 def rate(text: str) -> float:
     """Messages per second."""
-    value = float(text)
-    if not 0 <= value <= 10000:
-        raise argparse.ArgumentTypeError("messages per second are between 0 and 10000")
-    return value
+    return _within(float(text), 10000, "messages per second are between 0 and 10000")
 
 
 def port(text: str) -> int:
     """A port; 0 takes any."""
-    value = int(text)
-    if not 0 <= value <= 65535:
-        raise argparse.ArgumentTypeError("a port is between 0 and 65535")
-    return value
+    return _within(int(text), 65535, "a port is between 0 and 65535")
 
 
 def mask(text: str) -> int:
     """A dlr-mask."""
-    value = int(text)
-    if not 0 <= value <= 63:
-        raise argparse.ArgumentTypeError("a dlr-mask is between 0 and 63")
-    return value
+    return _within(int(text), 63, "a dlr-mask is between 0 and 63")
 
 
 for _type, _name in (

@@ -11,7 +11,6 @@ from twisted.logger import Logger
 
 from gatewayd.access import AccessLog
 from gatewayd.config import ChannelConfig, Config
-from gatewayd.flow.composed import Composed
 from gatewayd.flow.journal import Journal, Unsaved
 from gatewayd.flow.keys import Keys, stamp_of
 from gatewayd.flow.lane import Lane
@@ -231,13 +230,7 @@ class MoBoxes:
         order.options = channel.text
         composed = self._mt.compose(order)
         work.add(composed.work)
-        self._journal.add(work, partial(self._kept, work, composed))
-
-    def _kept(self, work: Work, composed: Composed, ok: bool) -> None:
-        if ok:
-            self._mt.hand(composed)
-        else:
-            self._journal.add(work, partial(self._kept, work, composed))
+        self._journal.insist(work, partial(self._mt.hand, composed))
 
     def _note(self, mo: Mo, channel: ChannelConfig, answer: HttpAnswer | None, text: str) -> None:
         assert self.access is not None

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from gatewayd.flow import journal
 from gatewayd.model import Acceptance, Segment
 from gatewayd.store.contract import Work
-
-Then = Callable[[bool], None]
 
 
 class LanePort(Protocol):
@@ -33,10 +32,8 @@ class LanePort(Protocol):
     def pump(self) -> None: ...
 
 
-class Log(Protocol):
-    """Where the flow keeps and what it counts."""
-
-    def add(self, work: Work, then: Then | None = None) -> None: ...
+class Log(journal.Log, Protocol):
+    """What the MT flow needs of a journal."""
 
     def after_commit(self, call: Callable[[], None]) -> None: ...
 

@@ -478,18 +478,15 @@ class DlrFlow:
         self.made += 1
         lane = self.reports.lane_of(report)
         work.puts.append(Item(Queue.DLR, report.id, lane, encode_report(report)))
-        self._journal.add(work, partial(self._kept, work, report, then))
+        if then is None:
+            self._journal.insist(work, partial(self.reports.push, report))
+        else:
+            self._journal.add(work, partial(self._kept, report, then))
 
-    # No function within `_keep`: one that names itself is a cycle, which only the collector frees.
-    def _kept(self, work: Work, report: Report, then: Answer | None, ok: bool) -> None:
+    def _kept(self, report: Report, then: Answer, ok: bool) -> None:
         if ok:
             self.reports.push(report)
-            if then is not None:
-                then(True)
-        elif then is not None:
-            then(False)
-        else:  # nobody else would try again
-            self._journal.add(work, partial(self._kept, work, report, then))
+        then(ok)
 
 
 def _nothing(message: int, work: Work) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar, Protocol
 
 from twisted.internet.defer import Deferred
@@ -30,6 +31,8 @@ class Log(Protocol):
     """What most flows need of a journal."""
 
     def add(self, work: Work, then: Then | None = None) -> None: ...
+
+    def insist(self, work: Work, then: Callable[[], None]) -> None: ...
 
 
 class Commits(Protocol):
@@ -79,6 +82,17 @@ class Journal:
                 self._timer = self._clock.callLater(self._lazy, self._flush)
         elif not self._soon:
             self._flush_soon()
+
+    def insist(self, work: Work, then: Callable[[], None]) -> None:
+        """Keep `work`, however often the store fails: nobody else would try again. Then call."""
+        # No function that names itself: that is a cycle, which only the collector frees.
+        self.add(work, partial(self._insisted, work, then))
+
+    def _insisted(self, work: Work, then: Callable[[], None], ok: bool) -> None:
+        if ok:
+            then()
+        else:
+            self.insist(work, then)
 
     def after_commit(self, call: Callable[[], None]) -> None:
         """Call once after all `then`s of the commit that is being reported now, or of the next."""

@@ -235,19 +235,15 @@ class MoFlow:
             mo.channel = channel.name
             work.puts.append(Item(Queue.MO, mo.id, channel.name, encode(mo)))
             after.append(partial(self.push, mo))
-        self._journal.add(work, partial(self._kept, work, after, answer))
+        if answer is None:
+            self._journal.insist(work, partial(_call, after))
+        else:
+            self._journal.add(work, partial(self._kept, after, answer))
 
-    # No function within `_keep`: one that names itself is a cycle, which only the collector frees.
-    def _kept(
-        self, work: Work, after: Sequence[Callable[[], None]], answer: Answer | None, ok: bool
-    ) -> None:
-        if answer is not None:
-            answer(Outcome.DONE if ok else Outcome.RETRY)
+    def _kept(self, after: Sequence[Callable[[], None]], answer: Answer, ok: bool) -> None:
+        answer(Outcome.DONE if ok else Outcome.RETRY)
         if ok:
-            for then in after:
-                then()
-        elif answer is None:
-            self._journal.add(work, partial(self._kept, work, after, None))
+            _call(after)
 
     def _joined(self, waiting: dict[int, Part], missing: int) -> Mo:
         first = waiting[min(waiting)]
@@ -288,6 +284,11 @@ class MoFlow:
             raw=inbound.raw,
             deliveries=b"" if self.repeats is None else self.repeats.name(smsc, inbound),
         )
+
+
+def _call(all_of: Sequence[Callable[[], None]]) -> None:
+    for each in all_of:
+        each()
 
 
 def _told(answer: Answer) -> Callable[[bool], None]:

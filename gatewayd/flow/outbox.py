@@ -92,7 +92,7 @@ class Outbox(Generic[T]):
         self._budget = budget
         self._parallel = parallel
         self._chain = chain
-        lane.late = None if chain is None else self._late
+        lane.late = self._late
         self._spacing = spacing
         self._probing = probing
         self._unsaved = unsaved  # calls that were answered
@@ -121,7 +121,6 @@ class Outbox(Generic[T]):
         self._probing = probing
         if (chain is None) != (self._chain is None):
             self._chain = chain
-            self.lane.late = None if chain is None else self._late
         if self._chain is None:
             held, self._chains, self._chained = self._chains, {}, 0
             self._cooling.clear()
@@ -199,8 +198,10 @@ class Outbox(Generic[T]):
 
     def _late(self, item: T, due: float) -> None:
         """An item from the store waits for its next attempt, and its chain behind it."""
-        if self._chain is not None:
-            self._chains.setdefault(self._chain(item), deque())
+        if self._chain is None:
+            self.lane.delay(item, due)
+            return
+        self._chains.setdefault(self._chain(item), deque())
         heappush(self._waiting, (due, item.id, item))
 
     def _begin(self, item: T) -> None:

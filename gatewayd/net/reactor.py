@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 log = Logger(namespace=__name__)
 
-AT_ONCE = 4096  # octets read from a peer in one turn; Twisted takes 65536
+# Octets read from a peer in one turn; Twisted takes 65536. For a transport it is one size: what is
+# written fills its buffer at as many, and a producer pauses until the turn ends and they are sent.
+AT_ONCE = 4096
 
 
 class LeanReactor(EPollReactor):

@@ -22,13 +22,13 @@ from gatewayd.flow.targets import Targets
 _loaded: list[bool] = []  # and completely: a module being loaded is in sys.modules already
 
 
-def prepare(config: Config) -> None:
-    """Load TLS if `config` names it."""
+def prepare(config: Config, targets: Targets) -> None:
+    """Load TLS if `config`, or the `targets` that it allows, name it."""
     http = config.http
     if (
         any(smsc.tls.enabled for smsc in config.smscs)
         or any(at.tls.enabled for at in (http.admin, http.sendsms) if at is not None)
-        or Targets(config).https
+        or targets.https
     ):
         load()
 

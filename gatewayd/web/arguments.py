@@ -66,13 +66,11 @@ def decode_query(query: bytes) -> dict[str, bytes]:
     fields: dict[str, bytes] = {}
     for field in query.split(b"&", MOST_FIELDS)[:MOST_FIELDS]:
         name, _, value = field.partition(b"=")
-        if b"+" in value or b"%" in value:
-            value = unescape(value)
         key = _USUAL.get(name)
         if key is None:
             key = unescape(name).decode("latin-1")
         if key not in fields:
-            fields[key] = value
+            fields[key] = unescape(value)
     return fields
 
 

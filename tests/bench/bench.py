@@ -65,6 +65,18 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return chosen
 
 
+def planned(chosen: argparse.Namespace) -> Plan:
+    """The plan of what `options` brought."""
+    return Plan(
+        chosen.scenarios,
+        chosen.peers or (),
+        chosen.runs,
+        chosen.messages,
+        chosen.seconds,
+        chosen.backlog,
+    )
+
+
 def machine() -> str:
     model = next(
         (
@@ -107,14 +119,7 @@ def main() -> int:
     if chosen.show:
         show(*load(chosen.show))
         return 0
-    plan = Plan(
-        chosen.scenarios,
-        chosen.peers or (),
-        chosen.runs,
-        chosen.messages,
-        chosen.seconds,
-        chosen.backlog,
-    )
+    plan = planned(chosen)
     peers = list(dict.fromkeys(run.peer for run in plan.runs()))
     if peers != [OURS] and not installed():
         print(NO_KANNEL)
@@ -139,15 +144,15 @@ def main() -> int:
     chosen.work.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a run stops what it started
     records: list[Record] = []
-    for planned in plan.runs():
+    for one in plan.runs():
         record = run(
-            PEERS[planned.peer],
-            SCENARIOS[planned.scenario],
+            PEERS[one.peer],
+            SCENARIOS[one.scenario],
             messages=chosen.messages,
             seconds=chosen.seconds,
             backlog=chosen.backlog,
             work=chosen.work,
-            repetition=planned.repetition,
+            repetition=one.repetition,
         )
         records.append(record)
         print(brief(record), flush=True)

@@ -5,32 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.bench.backlog import compare
-from tests.bench.bench import PEERS, options
+from tests.bench.bench import PEERS, options, planned
 from tests.bench.plan import PACE, Plan, Run
 from tests.bench.report import load, rate_rows, save
 from tests.bench.scenario import SCENARIOS, Flow, Record, Slice
 
 
-def planned(*arguments: str) -> Plan:
-    chosen = options(arguments)
-    return Plan(
-        chosen.scenarios,
-        chosen.peers or (),
-        chosen.runs,
-        chosen.messages,
-        chosen.seconds,
-        chosen.backlog,
-    )
+def plan_of(*arguments: str) -> Plan:
+    return planned(options(arguments))
 
 
 def test_peers_take_turns_in_each_repetition() -> None:
-    plan = planned("--scenarios", "mt-close", "--runs", "2")
+    plan = plan_of("--scenarios", "mt-close", "--runs", "2")
     peers = ("gatewayd", "kannel-mem", "kannel-spool")
     assert list(plan.runs()) == [Run(n, "mt-close", peer) for n in (1, 2) for peer in peers]
 
 
 def test_some_scenarios_are_repeated_less() -> None:
-    plan = planned("--scenarios", "mt-r100", "backlog", "--peers", "gatewayd")
+    plan = plan_of("--scenarios", "mt-r100", "backlog", "--peers", "gatewayd")
     assert [(run.repetition, run.scenario) for run in plan.runs()] == [
         (1, "mt-r100"),
         (1, "backlog"),
@@ -39,7 +31,7 @@ def test_some_scenarios_are_repeated_less() -> None:
 
 
 def test_five_pairs_take_about_three_quarters_of_an_hour_and_a_look_some_minutes() -> None:
-    plan, look = planned(), planned("--quick")
+    plan, look = plan_of(), plan_of("--quick")
     assert set(plan.scenarios) == set(SCENARIOS)
     assert plan.repetitions == 5
     assert 30 < sum(map(plan.estimate, plan.runs())) / 60 < 50

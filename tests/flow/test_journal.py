@@ -179,6 +179,22 @@ def test_what_nobody_waits_for_is_tried_again_before_anything_newer() -> None:
     assert not bench.journal.failing
 
 
+def test_what_is_insisted_on_is_kept_in_the_end_and_told_once() -> None:
+    bench = Bench()
+    done: list[str] = []
+    bench.journal.insist(work(1), lambda: done.append("kept"))
+    bench.clock.advance(0)
+    bench.store.end(ok=False)
+    assert bench.store.batches == [[1]], "a store in trouble is left in peace for a moment"
+    bench.clock.advance(1.0)
+    bench.store.end(ok=False)
+    bench.clock.advance(1.0)
+    assert done == []
+    bench.store.end()
+    assert bench.store.batches == [[1], [1], [1]]
+    assert done == ["kept"]
+
+
 def test_an_owner_that_adds_again_at_once_does_not_run_against_a_failing_store() -> None:
     bench = Bench()
 

@@ -51,6 +51,13 @@ class Ends:
 
         self.reactor.callWhenRunning(look)
 
+    def stop_when_both_are_over(self) -> None:
+        def over(one: Recorder) -> None:
+            if self.served[0].over and self.made[0].over:
+                self.reactor.stop()
+
+        self.on_end = over
+
     def run(self) -> None:
         hung: list[str] = []
 
@@ -150,11 +157,7 @@ def test_a_connection_closes_after_what_was_written(ends: Ends) -> None:
         client.transport.write(b"last words")  # type: ignore[union-attr]
         client.transport.loseConnection()  # type: ignore[union-attr]
 
-    def over(one: Recorder) -> None:
-        if ends.served[0].over and ends.made[0].over:
-            ends.reactor.stop()
-
-    ends.on_end = over
+    ends.stop_when_both_are_over()
     ends.connect(ready)
     ends.run()
     assert ends.served[0].data == b"last words"
@@ -166,11 +169,7 @@ def test_nothing_is_sent_on_a_connection_that_was_aborted(ends: Ends) -> None:
         client.transport.abortConnection()  # type: ignore[union-attr]
         client.transport.write(b"late")  # type: ignore[union-attr]
 
-    def over(one: Recorder) -> None:
-        if ends.served[0].over and ends.made[0].over:
-            ends.reactor.stop()
-
-    ends.on_end = over
+    ends.stop_when_both_are_over()
     ends.connect(ready)
     ends.run()
     assert ends.served[0].data == b""

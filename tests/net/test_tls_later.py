@@ -12,6 +12,7 @@ from twisted.internet.testing import MemoryReactorClock
 
 from gatewayd.config import ChannelConfig, Config, HttpConfig, ListenerConfig, SmscConfig, TlsConfig
 from gatewayd.config.model import NO_SECRET, UserConfig
+from gatewayd.flow.targets import Targets
 from gatewayd.net import tls_later
 
 TLS = TlsConfig(enabled=True)
@@ -44,7 +45,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 def test_tls_is_loaded_for_a_configuration_that_names_it(
     loaded: list[bool], config: Config, wanted: bool
 ) -> None:
-    tls_later.prepare(config)
+    tls_later.prepare(config, Targets(config))
     assert bool(loaded) is wanted
 
 

@@ -4,41 +4,19 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 
 from gatewayd.config.model import TlsConfig
 from gatewayd.net.tls import LOOK, ServerContext
+from tests.live.certificates import Authority
 
 
 def issue(file: Path, name: str) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(who)
-        .issuer_name(who)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    encoding = serialization.Encoding.PEM
-    private = key.private_bytes(
-        encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    fresh = file.with_suffix(".new")
-    fresh.write_bytes(private + made.public_bytes(encoding))
-    os.replace(fresh, file)
+    os.replace(Authority(file.parent).issue(name), file)
 
 
 def shown(context: SSL.Context) -> str:

@@ -229,7 +229,7 @@ def test_t06_what_is_not_allowed_any_more_is_not_called_either() -> None:
 
 def test_t06_http_13_a_redirect_to_elsewhere_is_not_followed() -> None:
     targets = Targets(config())
-    tls_later.prepare(config())  # as at a start: a channel is https
+    tls_later.prepare(config(), targets)  # as at a start: a channel is https
     world = World(Dns(["93.184.216.34"]))
     client = HttpClient(world, redirects=5, targets=targets)
     got: list[HttpAnswer] = []
