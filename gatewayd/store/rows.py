@@ -11,6 +11,7 @@ statements are prepared; the rest is padded with rows that ask for nothing.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -22,7 +23,7 @@ Value = int | float | str | bytearray
 Statement = tuple[str, Sequence[Value]]
 
 MOST: Final = 256  # rows in one statement
-_SIZES: Final = tuple(1 << n for n in range(MOST.bit_length()))
+_SIZES: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, MOST)
 
 # In the order of Item's fields.
 COLUMNS: Final = "queue, key, lane, body, state, priority, due, tries, coalesce(name, '')"
@@ -71,7 +72,7 @@ def chunks(count: int) -> Iterable[tuple[int, int, int]]:
     """Cut `count` rows into (first, end, statement size), as few as can be."""
     for first in range(0, count, MOST):
         end = min(first + MOST, count)
-        yield first, end, 1 << (end - first - 1).bit_length()
+        yield first, end, _SIZES[bisect_left(_SIZES, end - first)]
 
 
 def keys_of(table: dict[int, str], keys: Sequence[Value]) -> Iterable[Statement]:
@@ -151,6 +152,8 @@ class Batch:
     def _cut(self) -> None:
         values, changes, ends = self._values, self._changes, self._ends
         for c in changes.values():
+            if c.key in ends:
+                continue
             values += (_CHANGE, c.key, 0, 0, int(c.state), 0, c.tries, c.due)
             values += (0 if c.name is None else c.name, 0 if c.body is None else bytearray(c.body))
         if ends:
