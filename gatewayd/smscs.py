@@ -72,12 +72,7 @@ class Smscs:
         self.known: dict[str, MtLane] = {}  # and those that are retired
         self.binds: list[BindService] = []
         self.adopted: set[str] = set()  # names of lanes whose rows another lane took over
-        self.router = Router(
-            config.smscs,
-            lambda name: self.lanes[name].state,
-            lambda name: self.lanes[name].load,
-            chance,
-        )
+        self.router = Router(config.smscs, self.lanes, chance)
         self.vpn = vpn.VpnWatcher(config.smscs, reactor, wall, self._path_changed, self._peers)
         for smsc in config.smscs:
             self.lanes[smsc.name] = self.known[smsc.name] = self._lane(smsc)

@@ -17,6 +17,7 @@ from msgspec import json
 from gatewayd.config import Config
 from gatewayd.flow.fold import Fold
 from gatewayd.flow.journal import Log
+from gatewayd.flow.kept import KeptReceipt
 from gatewayd.flow.keys import Keys
 from gatewayd.flow.made import Maker
 from gatewayd.model import Parked, Receipt, Report, Segment
@@ -398,7 +399,7 @@ class DlrFlow:
         report = None
         if receipt.status & segment.dlr_mask:
             report = self._make.of_receipt(segment, receipt, receipt.status, segment.smsc_id)
-        self._keep(work, report, self._or_undo(name, segment, receipt, answer))
+        self._keep_receipt(work, report, KeptReceipt(self, name, segment, receipt), answer)
 
     def _part_settled(
         self,
@@ -435,7 +436,7 @@ class DlrFlow:
             fold.buffered = True
             report = self._make.of_receipt(segment, receipt, status, fold.first_id)
         told = None if report is None else fold
-        self._keep(work, report, self._or_undo(name, segment, receipt, answer, told))
+        self._keep_receipt(work, report, KeptReceipt(self, name, segment, receipt, told), answer)
 
     def _finish(self, name: str, segment: Segment, work: Work) -> None:
         """No further receipt on this name counts."""
@@ -446,47 +447,45 @@ class DlrFlow:
             finished.popitem(last=False)
         work.ends.append(segment.id)
 
-    def _or_undo(
-        self,
-        name: str,
-        segment: Segment,
-        receipt: Receipt,
-        answer: Answer | None,
-        told: Fold | None = None,
-    ) -> Answer | None:
-        """What to do once the receipt is kept, or is not: then the SMSC will send it again."""
-        if answer is None:
-            return None
-        tell = answer
-
-        def kept(ok: bool) -> None:
-            if not ok and receipt.status & FINAL:
-                self._finished.pop(name, None)
-                self._pending[name] = segment
-                if told is not None and told.closed:
-                    self._folds.pop(segment.message, None)
-            elif not ok and told is not None:
-                told.buffered = False
-            tell(ok)
-
-        return kept
-
-    def _keep(self, work: Work, report: Report | None, then: Answer | None = None) -> None:
+    def _keep(self, work: Work, report: Report | None) -> None:
+        """Keep what nobody would tell us again."""
         if report is None:
-            self._journal.add(work, then)
+            self._journal.add(work)
+        else:
+            self._put(report, work)
+            self._journal.insist(work, partial(self.reports.push, report))
+
+    def _keep_receipt(
+        self, work: Work, report: Report | None, kept: KeptReceipt, answer: Answer | None
+    ) -> None:
+        """Keep what a receipt says; without `answer` nobody would tell us again."""
+        if answer is None:
+            self._keep(work, report)
             return
+        if report is not None:
+            self._put(report, work)
+        kept.report, kept.answer = report, answer
+        self._journal.add(work, kept)
+
+    def _put(self, report: Report, work: Work) -> None:
         self.made += 1
         lane = self.reports.lane_of(report)
         work.puts.append(Item(Queue.DLR, report.id, lane, encode_report(report)))
-        if then is None:
-            self._journal.insist(work, partial(self.reports.push, report))
-        else:
-            self._journal.add(work, partial(self._kept, report, then))
 
-    def _kept(self, report: Report, then: Answer, ok: bool) -> None:
+    def kept(self, kept: KeptReceipt, ok: bool) -> None:
+        """A receipt is kept; or is not, and the SMSC will send it again."""
+        fold = kept.fold
         if ok:
-            self.reports.push(report)
-        then(ok)
+            if kept.report is not None:
+                self.reports.push(kept.report)
+        elif kept.receipt.status & FINAL:
+            self._finished.pop(kept.name, None)
+            self._pending[kept.name] = kept.segment
+            if fold is not None and fold.closed:
+                self._folds.pop(kept.segment.message, None)
+        elif fold is not None:
+            fold.buffered = False
+        kept.answer(ok)
 
 
 def _nothing(message: int, work: Work) -> None:

@@ -19,6 +19,10 @@ class Keys:
         self._last = last
         self._wall = wall
         self._instance = int.from_bytes(instance, "big") & ((1 << _INSTANCE_BITS) - 1)
+        # of a UUID's digits the instance is the last thirteen and half of the one before
+        self._high = self._instance >> 52
+        digits = f"{self._instance & ((1 << 52) - 1):013x}"
+        self._digits = f"{digits[0]}-{digits[1:]}"
 
     def take(self, count: int = 1) -> int:
         """The first of `count` consecutive new keys.
@@ -35,16 +39,14 @@ class Keys:
         """The key as a UUID (RFC 9562 version 7): what platforms and people see."""
         stamp = key >> COUNTER_BITS
         count = key & ((1 << COUNTER_BITS) - 1)
-        value = (
-            (stamp & ((1 << 48) - 1)) << 80
-            | 7 << 76
-            | (count >> 8) << 64
-            | 2 << 62
-            | (count & 0xFF) << _INSTANCE_BITS
-            | self._instance
+        variant = (0x200 | count & 0xFF) << 2 | self._high
+        return "%08x-%04x-%04x-%03x%s" % (  # noqa: UP031 - half the time of an f-string
+            stamp >> 16 & 0xFFFFFFFF,
+            stamp & 0xFFFF,
+            0x7000 | count >> 8,
+            variant,
+            self._digits,
         )
-        text = f"{value:032x}"
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
     def key(self, uuid: str) -> int | None:
         """The key behind one of our UUIDs; None for anything else."""

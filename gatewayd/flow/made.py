@@ -16,11 +16,22 @@ class Maker:
         self._wall = wall
         self.ids = ids
 
-    def of(
-        self, segment: Segment, status: int, text: str, meta: str | None, smsc_id: str = ""
-    ) -> Report:
-        """What the SMSC's answer to a submit tells; `meta` None: without the message's own."""
-        receipt = meta is None
+    def of(self, segment: Segment, status: int, text: str, meta: str, smsc_id: str = "") -> Report:
+        """What the SMSC's answer to a submit tells; `meta`: the message's own and the answer's."""
+        report = self._made(segment, status, text, smsc_id)
+        report.meta = f"{meta}?orig_msg?dlr_mask={segment.dlr_mask}&"
+        report.account = segment.account
+        report.binfo = segment.binfo
+        return report
+
+    def of_receipt(self, segment: Segment, receipt: Receipt, status: int, first: str) -> Report:
+        """A receipt comes as if from the SMSC: with its account, without the message's own."""
+        report = self._made(segment, status, receipt.text, first)
+        report.meta = f"?orig_msg?dlr_mask={segment.dlr_mask}&{receipt.meta}"
+        report.account = receipt.account
+        return report
+
+    def _made(self, segment: Segment, status: int, text: str, smsc_id: str) -> Report:
         return Report(
             id=self._keys.take(),
             message=segment.message or segment.id,
@@ -32,18 +43,8 @@ class Maker:
             source=segment.source,
             destination=segment.destination,
             user=segment.user,
-            account="" if receipt else segment.account,
-            binfo="" if receipt else segment.binfo,
-            meta=f"{meta}?orig_msg?dlr_mask={segment.dlr_mask}&",
             charset=segment.charset,
             time=self._wall(),
             channel=segment.channel,
             external_id=segment.external_id,
         )
-
-    def of_receipt(self, segment: Segment, receipt: Receipt, status: int, first: str) -> Report:
-        """A receipt comes as if from the SMSC: with its account, without the message's own."""
-        report = self.of(segment, status, receipt.text, None, first)
-        report.meta = f"?orig_msg?dlr_mask={segment.dlr_mask}&{receipt.meta}"
-        report.account = receipt.account
-        return report

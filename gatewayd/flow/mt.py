@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from msgspec import json
 
@@ -132,20 +133,20 @@ class MtFlow:
             messages = [segment.message for _, segment in composed.segments]
             self.seen.keep(order.once, composed.work, messages, acceptance)
 
-        def kept(ok: bool) -> None:
-            if not ok:
-                for name, segment in composed.segments:
-                    if segment.id in composed.promised:
-                        self._lanes[name].unpromise()
-                self.overloaded += 1
-                reply(Acceptance(Verdict.OVERLOADED, reason="the store failed"))
-                return
-            try:
-                reply(acceptance)
-            finally:  # it is ours now, whoever hears of it
-                self.handing(composed)
+        self._journal.add(composed.work, partial(self._kept, composed, reply))
 
-        self._journal.add(composed.work, kept)
+    def _kept(self, composed: Composed, reply: Callable[[Acceptance], None], ok: bool) -> None:
+        if not ok:
+            for name, segment in composed.segments:
+                if segment.id in composed.promised:
+                    self._lanes[name].unpromise()
+            self.overloaded += 1
+            reply(Acceptance(Verdict.OVERLOADED, reason="the store failed"))
+            return
+        try:
+            reply(composed.acceptance)
+        finally:  # it is ours now, whoever hears of it
+            self.handing(composed)
 
     def hand(self, composed: Composed) -> None:
         """Give segments that are on disk to their lanes."""

@@ -61,6 +61,22 @@ class Budget:
             self._hungry.pop(owner)()
 
 
+class _Waiter(Generic[T]):
+    """Takes the answer to one call, and only the first: whatever the client does."""
+
+    __slots__ = ("_answered", "_box", "_item")
+
+    def __init__(self, box: Outbox[T], item: T) -> None:
+        self._box = box
+        self._item = item
+        self._answered = False
+
+    def __call__(self, answer: HttpAnswer) -> None:
+        if not self._answered:
+            self._answered = True
+            self._box.answered(self._item, answer)
+
+
 class Outbox(Generic[T]):
     """The calls of one lane.
 
@@ -206,21 +222,15 @@ class Outbox(Generic[T]):
 
     def _begin(self, item: T) -> None:
         self.active += 1
-        answered = False
-
-        def done(answer: HttpAnswer) -> None:
-            nonlocal answered
-            if not answered:  # exactly once, whatever the client does
-                answered = True
-                self._done(item, answer)
-
+        done = _Waiter(self, item)
         try:
             self._call(item, done)
         except Exception as error:  # noqa: BLE001 - a call that cannot be made costs its own item only
             self.log.failure("A call could not be made")
             done(HttpAnswer(0, error=f"{NOT_MADE}: {error}"))
 
-    def _done(self, item: T, answer: HttpAnswer) -> None:
+    def answered(self, item: T, answer: HttpAnswer) -> None:
+        """The call of `item` has ended."""
         self.active -= 1
         pause: float | None = None
         try:

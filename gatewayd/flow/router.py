@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from typing import Protocol
 
 from gatewayd.config import SmscConfig
 
@@ -15,6 +16,17 @@ class LaneState(Enum):
     BOUND = "bound"  # at least one bind transmits
     WAITING = "waiting"  # connecting, or between two attempts
     DEAD = "dead"  # stopped, or refused for good: takes no messages
+
+
+class Routed(Protocol):
+    """What a lane says for the choice."""
+
+    @property
+    def state(self) -> LaneState: ...
+
+    @property
+    def load(self) -> int:
+        """How much waits in it."""
 
 
 class Route:
@@ -103,12 +115,10 @@ class Router:
     def __init__(
         self,
         smscs: Sequence[SmscConfig],
-        state: Callable[[str], LaneState],
-        load: Callable[[str], int],
+        lanes: Mapping[str, Routed],
         chance: Callable[[], float],
     ) -> None:
-        self._state = state
-        self._load = load
+        self._lanes = lanes
         self._chance = chance
         self.configure(smscs)
 
@@ -121,25 +131,26 @@ class Router:
 
     def any_bound(self) -> bool:
         """Whether any lane transmits just now."""
-        return any(self._state(route.name) is LaneState.BOUND for route in self._routes)
+        return any(self._lanes[route.name].state is LaneState.BOUND for route in self._routes)
 
     def lane_for(self, smsc: str | None, destination: str) -> tuple[str, LaneState] | None:
         """The lane's name and its state; None when nobody takes the message."""
         if self._simple:
             name = self._routes[0].name
-            state = self._state(name)
+            state = self._lanes[name].state
             return None if state is LaneState.DEAD else (name, state)
         best: tuple[tuple[bool, bool, int], str, LaneState] | None = None
         routes = self._routes
         start = int(self._chance() * len(routes)) if routes else 0
         for route in routes[start:] + routes[:start]:
-            state = self._state(route.name)
+            lane = self._lanes[route.name]
+            state = lane.state
             if state is LaneState.DEAD or not route.matches(smsc, destination):
                 continue
             rank = (
                 state is LaneState.BOUND,
                 route.prefers_any and route.prefers(smsc, destination),
-                -self._load(route.name),
+                -lane.load,
             )
             if best is None or rank > best[0]:
                 best = rank, route.name, state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
@@ -32,10 +33,7 @@ class _Journey:
         self._left = left
         self._spent = 0.0
 
-    def start(self) -> None:
-        self._client.direct(self._call, self._arrived)
-
-    def _arrived(self, answer: HttpAnswer) -> None:
+    def arrived(self, answer: HttpAnswer) -> None:
         self._spent += answer.seconds
         call = self._onward(answer) if answer.status in _MOVED and self._left else None
         if call is None:
@@ -43,7 +41,7 @@ class _Journey:
             return
         self._left -= 1
         self._call = call
-        self._client.direct(call, self._arrived)
+        self._client.direct(call, self.arrived)
 
     def _onward(self, answer: HttpAnswer) -> HttpCall | None:
         call = self._call
@@ -126,9 +124,15 @@ class HttpClient:
         "cannot connect: ...", "unknown host", "bad answer", "bad URL", "closed" and the like.
         """
         if self._redirects:
-            _Journey(self, call, done, self._redirects).start()
+            self.direct(call, partial(self._arrived, call, done))
         else:
             self.direct(call, done)
+
+    def _arrived(self, call: HttpCall, done: Done, answer: HttpAnswer) -> None:
+        if answer.status in _MOVED:
+            _Journey(self, call, done, self._redirects).arrived(answer)
+        else:
+            done(answer)
 
     def direct(self, call: HttpCall, done: Done) -> None:
         """`send` without following redirects."""

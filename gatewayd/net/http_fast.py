@@ -62,11 +62,10 @@ class _Connection:
         self.exchange: Exchange | None = None
         self.rested = False  # before the call that is under way
         self.since = 0.0  # idle, or closing, since then
-        self._parser: Any = None
+        self._parser: Any = None  # made for the first answer, and good for those after it
         self._begin()
 
     def _begin(self) -> None:
-        self._parser = None
         self._received = 0
         self._header_octets = 0
         self._headers: list[tuple[str, str]] = []

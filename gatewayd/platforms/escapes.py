@@ -207,6 +207,9 @@ _GETTERS: Final[dict[str, Getter]] = {
 # The first group: a meta-data value; the second: a letter that means something.
 _ESCAPE: Final = re.compile(r"%(?:#([^#%]*)#([^#%]*)#|([%sSr" + "".join(_GETTERS) + "]))")
 
+# What stands behind the % of the others; none: another %, or the end.
+_LONGER: Final = frozenset({"", "#", "s", "S", "r"})
+
 
 def _meta_getter(group: str, key: str) -> Getter:
     return lambda values: url_encode(meta_value(values.meta, group, key))
@@ -278,6 +281,22 @@ def compile_once(text: str) -> Template:
     if at < len(text):
         parts.append(text[at:])
     return Template(tuple(parts), Needs(used, rest))
+
+
+def expand(text: str, values: Values) -> str:
+    """`text` with every escape replaced: for what is used once, as the URL of a report.
+
+    As `compile_once(text).expand(values)`, sooner where each escape is of one letter.
+    """
+    pieces = text.split("%")
+    for index in range(1, len(pieces)):
+        piece = pieces[index]
+        letter = piece[:1]
+        if letter in _LONGER:
+            return compile_once(text).expand(values)
+        getter = _GETTERS.get(letter)
+        pieces[index] = f"%{piece}" if getter is None else getter(values) + piece[1:]
+    return "".join(pieces)
 
 
 # For the URLs of channels: few, and used for every message. Reports bring a URL of their own each.

@@ -243,8 +243,7 @@ class Kannel:
     def report(self, report: Report, channel: ChannelConfig | None, uuid: str) -> HttpCall:
         """A GET of the dlr-url that the caller gave."""
         # Each message has a URL of its own, so there is no use in remembering it.
-        template = escapes.compile_once(report.url)
-        url, authorization = locate(template.expand(report_values(report, uuid)))
+        url, authorization = locate(escapes.expand(report.url, report_values(report, uuid)))
         headers = (USER_AGENT, ("Authorization", authorization)) if authorization else (USER_AGENT,)
         if channel is None:
             return HttpCall("GET", url, headers)

@@ -73,27 +73,29 @@ def parse(text: bytes, *, lenient: bool) -> ReceiptText | None:
 
 
 def _strict(text: str) -> ReceiptText:
-    def value(label: str) -> str:
-        start = text.find(label)
-        return text[start + len(label) :].partition(" ")[0] if start >= 0 else ""
-
-    def date(label: str, following: str) -> str:
-        # A date in another format may have blanks in it, so it ends at the next label.
-        start = text.find(label)
-        return text[start + len(label) :].partition(following)[0].strip() if start >= 0 else ""
-
-    err = value("err:")
+    err = _between(text, "err:", " ")
     return ReceiptText(
-        id=value("id:"),
-        stat=value("stat:"),
+        id=_between(text, "id:", " "),
+        stat=_between(text, "stat:", " "),
         err=err,
         error=_leading_number(err[:_KANNEL_ERROR_DIGITS]),
-        sub=value("sub:"),
-        dlvrd=value("dlvrd:"),
-        submit_date=date("submit date:", " done date:"),
-        done_date=date("done date:", " stat:"),
+        sub=_between(text, "sub:", " "),
+        dlvrd=_between(text, "dlvrd:", " "),
+        # A date in another format may have blanks in it, so it ends at the next label.
+        submit_date=_between(text, "submit date:", " done date:").strip(),
+        done_date=_between(text, "done date:", " stat:").strip(),
         text=text.partition("text:")[2],
     )
+
+
+def _between(text: str, label: str, following: str) -> str:
+    """What stands behind the first `label`, up to `following` or the end."""
+    start = text.find(label)
+    if start < 0:
+        return ""
+    start += len(label)
+    end = text.find(following, start)
+    return text[start:] if end < 0 else text[start:end]
 
 
 _LABELS = ("id", "sub", "dlvrd", "submit date", "done date", "stat", "err", "text")

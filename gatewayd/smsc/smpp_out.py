@@ -44,8 +44,11 @@ _SHORT_CODE = (3, 0)
 _ALPHANUMERIC = (5, 0)
 _UNKNOWN = (0, 0)
 
+# As plain numbers: an IntFlag takes a microsecond for each "&".
+_DELIVERED = int(DlrStatus.DELIVERED)
+_BUFFERED = int(DlrStatus.BUFFERED)
 # 64 is no status of any report; Kannel asks for receipts of failures with it all the same
-_FINAL_FAILURE = DlrStatus.UNDELIVERABLE | DlrStatus.EXPIRED | 64
+_FINAL_FAILURE = int(DlrStatus.UNDELIVERABLE | DlrStatus.EXPIRED) | 64
 
 
 class Unsendable(GatewayError):
@@ -250,8 +253,8 @@ def bind(options: SmppOptions, command: int, sequence: int) -> bytes:
 
 def registered_delivery(mask: int) -> int:
     """Which receipts a caller's dlr-mask asks the SMSC for (SMPP 3.4, 5.2.17)."""
-    wanted = 0x01 if mask & DlrStatus.DELIVERED else 0x02 if mask & _FINAL_FAILURE else 0
-    return wanted | 0x10 if mask & DlrStatus.BUFFERED else wanted
+    wanted = 0x01 if mask & _DELIVERED else 0x02 if mask & _FINAL_FAILURE else 0
+    return wanted | 0x10 if mask & _BUFFERED else wanted
 
 
 def _sar(part: PartInfo) -> Tlvs:

@@ -13,6 +13,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from gatewayd.errors import StoreError, UsageError
 from gatewayd.store.contract import Depth, FailPoint, Item, Queue, Recovery
@@ -37,6 +38,7 @@ _KEY_BLOCK = 10_000
 # beyond the second no moment is waited for.
 _QUIET_PAGES = 1_000
 _FULL_PAGES = 4_000
+_WAL_OCTETS = 8 * 1024 * 1024  # more than a busy gateway writes from one checkpoint to the next
 # New messages stop while a full WAL and a checkpoint still have room: what waits can then be sent
 # and ended on a full disk. Small disks keep a quarter.
 _RESERVED_OCTETS = 32 * 1024 * 1024
@@ -168,15 +170,30 @@ class Database:
         self._look_for_room()
         self.checkpoint()
         self._check()
-        self.lay_out_wal()
+        self._lay_out_wal()
 
-    def lay_out_wal(self) -> None:
+    def _lay_out_wal(self) -> None:
+        """Give the WAL its length now: a sync of what lies within a file takes half as long.
+
+        For one that grows the file system has its own journal to write as well. To SQLite zeros
+        are no frames.
+        """
         path = self._path + "-wal"
-        missing = _FULL_PAGES * 4120 - _octets(path)
-        with open(path, "ab", buffering=0) as wal:
-            while missing > 0:
-                missing -= wal.write(bytes(min(missing, 1 << 20)))
-            os.fsync(wal.fileno())
+        length = _octets(path)
+        missing = _WAL_OCTETS - length
+        if missing <= 0 or self._spare() < missing:
+            return
+        try:
+            wal = os.open(path, os.O_WRONLY | os.O_APPEND)
+            try:
+                while missing > 0:
+                    missing -= os.write(wal, bytes(min(missing, 1 << 20)))
+                os.fsync(wal)
+            finally:
+                os.close(wal)
+        except OSError:  # a quota, say; then it grows as it is used
+            with suppress(OSError):
+                os.truncate(path, length)
 
     def _check(self) -> None:
         """Cheap tests for damage; what they cannot see comes up when the page is read."""
@@ -260,6 +277,11 @@ class Database:
     def _look_for_room(self) -> None:
         if self._in_memory:
             return
+        self._short = self._spare() < 0
+        self._rows_since_look = 0
+
+    def _spare(self) -> int:
+        """Octets of room beyond those that are reserved."""
         disk = os.statvfs(self._path)
         reserve = self._reserve
         if reserve is None:
@@ -269,8 +291,7 @@ class Database:
             (free,) = self.connection.execute("PRAGMA freelist_count").fetchone()
             (page_size,) = self.connection.execute("PRAGMA page_size").fetchone()
             room += free * page_size
-        self._short = room < reserve
-        self._rows_since_look = 0
+        return room - reserve
 
     def _transact(self, statements: Sequence[Statement]) -> None:
         """Run them as one."""

@@ -70,6 +70,7 @@ class Connection:
         self._head = False  # its header fields are still to come
         self._line = False  # its request line is not over
         self._began = False  # in what is being parsed now
+        self._is_11 = False  # the request under way says so in the first line that came of it
         self._unparsed = 0  # octets of a header not yet complete
         self._waiting: deque[Request] = deque()
         self._current: Request | None = None
@@ -141,6 +142,7 @@ class Connection:
     def _feed(self, data: bytes) -> None:
         if not self._open:
             self.since = self._intake.tick
+            self._is_11 = data[: data.find(b"\n") + 1].endswith(b" HTTP/1.1\r\n")
         if data.isascii() or (self._open and not self._head):
             self._parse(data)
             return
@@ -220,7 +222,8 @@ class Connection:
     def on_message_complete(self) -> None:
         self._open = False
         parser = self._parser
-        version = parser.get_http_version()
+        version = "1.1" if self._is_11 else parser.get_http_version()
+        self._is_11 = False  # of the next one it is not known
         method = parser.get_method().decode("latin-1")
         if version not in ("1.1", "1.0"):
             raise _Refused

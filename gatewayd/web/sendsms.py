@@ -57,21 +57,22 @@ _LONGEST_URL = 4096
 _LONGEST_STRICT_URL = 2000
 _LONGEST_DELAY = 10 * 366 * 24 * 60  # minutes; more is as good as for ever
 
-# what may stand in a number field, and the name its refusal gives it; checked in this order
-_RANGES: Final = (
-    ("dlr-mask", -1, 66, "DLR-Mask"),
-    ("mclass", -1, 3, "MClass"),
-    ("pid", -1, 255, "PID"),
-    ("rpi", -1, 2, "RPI"),
-    ("alt-dcs", -1, 1, "Alt-DCS"),
-    ("mwi", -1, 7, "MWI"),
-    ("coding", -1, 2, "Coding"),
-    ("compress", -1, 1, "Compress"),
-    ("validity", -1, 2**31, "Validity"),
-    ("deferred", -1, 2**31, "Deferred"),
-    ("priority", -1, 3, "Priority"),
-)
-_RANGE_NAMES: Final = frozenset(name for name, *_ in _RANGES) | {"dlrmask"}
+# what may stand in a number field, -1 aside: the most, the name its refusal gives it, and where it
+# goes in an order; checked in this order
+_NUMBERS: Final[dict[str, tuple[int, str, str]]] = {
+    "dlr-mask": (66, "DLR-Mask", "dlr_mask"),
+    "mclass": (3, "MClass", "mclass"),
+    "pid": (255, "PID", "pid"),
+    "rpi": (2, "RPI", "rpi"),
+    "alt-dcs": (1, "Alt-DCS", "alt_dcs"),
+    "mwi": (7, "MWI", "mwi"),
+    "coding": (2, "Coding", "coding"),
+    "compress": (1, "Compress", "compress"),
+    "validity": (2**31, "Validity", "validity"),
+    "deferred": (2**31, "Deferred", "deferred"),
+    "priority": (3, "Priority", "priority"),
+}
+_NUMBER_NAMES: Final = frozenset(_NUMBERS) | {"dlrmask"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +312,7 @@ class SendSms:
             channel=user.channel,
         )
         coding = -1
-        if not _RANGE_NAMES.isdisjoint(fields):
+        if not _NUMBER_NAMES.isdisjoint(fields):
             coding = self._numbers_into(order, fields)
         if coding < 0:
             coding = 1 if udh else default_coding
@@ -425,35 +426,30 @@ class SendSms:
 
     def _numbers_into(self, order: Order, fields: dict[str, bytes]) -> int:
         """Read the number fields into `order`; the coding, or -1, is the result."""
-        read: dict[str, int] = {}
         if "dlr-mask" not in fields and "dlrmask" in fields:
             fields["dlr-mask"] = fields["dlrmask"]
-        for name, low, high, label in _RANGES:
+        order.coding = -1
+        for name in _NUMBERS:
             value = fields.get(name)
             if value is None:
                 continue
+            most, label, place = _NUMBERS[name]
             if self._strict and value and not is_integer(value):
                 raise Refused(misformed(label))
             number = read_integer(value)
             if number is None:
                 continue
-            if not low <= number <= high:
+            if not -1 <= number <= most:
                 raise Refused(misformed(label))
-            read[name] = number
-        get = read.get
-        order.dlr_mask = max(get("dlr-mask", 0), 0)
-        order.mclass = get("mclass", -1)
-        order.pid = get("pid", -1)
-        order.rpi = get("rpi", -1)
-        order.alt_dcs = get("alt-dcs", -1)
-        order.mwi = get("mwi", -1)
-        order.compress = get("compress", -1)
-        order.priority = get("priority", -1)
-        order.validity = self._moment(get("validity", -1))
-        order.deferred = self._moment(get("deferred", -1))
-        return get("coding", -1)
+            setattr(order, place, number)
+        order.dlr_mask = max(order.dlr_mask, 0)
+        if "validity" in fields:
+            order.validity = self._moment(order.validity)
+        if "deferred" in fields:
+            order.deferred = self._moment(order.deferred)
+        return order.coding
 
-    def _moment(self, minutes: int) -> float:
+    def _moment(self, minutes: float) -> float:
         if minutes < 0:
             return 0.0
         return self._wall() + 60 * min(minutes, _LONGEST_DELAY)

@@ -204,12 +204,7 @@ class Rig:
             self.lanes[each.name] = MtLane(
                 each, lane, self.backlog, self.journal, clock_, wall, chance
             )
-        self.router = Router(
-            config.smscs,
-            lambda name: self.lanes[name].state,
-            lambda name: self.lanes[name].load,
-            chance,
-        )
+        self.router = Router(config.smscs, self.lanes, chance)
         budget = Budget(config.http.max_requests_out)
         self.reports = ReportBoxes(
             config,

@@ -58,6 +58,12 @@ def test_a_uuid_is_a_version_7_uuid_and_leads_back_to_its_key(key: int, instance
     assert made.key(uuid.upper()) == key
 
 
+def test_the_form_of_a_uuid_stays_as_platforms_know_it() -> None:
+    key = 0x1_89AB_CDEF << COUNTER_BITS | 0xFED_CB
+    assert keys(instance=b"\xff" * 8).uuid(key) == "000189ab-cdef-7fed-b2ff-ffffffffffff"
+    assert keys(instance=bytes(range(8))).uuid(key) == "000189ab-cdef-7fed-b2c1-020304050607"
+
+
 @given(st.integers(0, (1 << 63) - 2))
 def test_uuids_sort_as_their_keys_do(key: int) -> None:
     made = keys()

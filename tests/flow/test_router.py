@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -19,11 +20,16 @@ def smsc(name: str, **fields: Any) -> SmscConfig:
     return SmscConfig(name=name, id=name, **fields)
 
 
+@dataclass
+class Lane:
+    state: LaneState = BOUND
+    load: int = 0
+
+
 class Net:
     def __init__(self, *smscs: SmscConfig, chance: float = 0.0) -> None:
-        self.states = {each.name: BOUND for each in smscs}
-        self.loads = {each.name: 0 for each in smscs}
-        self.router = Router(smscs, self.states.__getitem__, self.loads.__getitem__, lambda: chance)
+        self.lanes = {each.name: Lane() for each in smscs}
+        self.router = Router(smscs, self.lanes, lambda: chance)
 
     def lane(self, tag: str | None = None, number: str = "5511") -> str:
         found = self.router.lane_for(tag, number)
@@ -33,9 +39,9 @@ class Net:
 def test_the_only_smsc_takes_everything_unless_it_is_dead() -> None:
     net = Net(smsc("a"))
     assert net.router.lane_for("whatever", "1") == ("a", BOUND)
-    net.states["a"] = WAITING
+    net.lanes["a"].state = WAITING
     assert net.router.lane_for(None, "1") == ("a", WAITING)
-    net.states["a"] = DEAD
+    net.lanes["a"].state = DEAD
     assert net.router.lane_for(None, "1") is None
 
 
@@ -102,17 +108,18 @@ def test_tags_may_match_by_expression() -> None:
 def test_bound_comes_before_preferred_and_preferred_before_the_rest() -> None:
     net = Net(smsc("a"), smsc("b", preferred_prefixes=("55",)), smsc("c"))
     assert net.lane(number="5511") == "b"
-    net.states["b"] = WAITING
+    net.lanes["b"].state = WAITING
     assert net.lane(number="5511") in {"a", "c"}
-    net.states["a"] = net.states["c"] = WAITING
+    net.lanes["a"].state = net.lanes["c"].state = WAITING
     assert net.lane(number="5511") == "b"
-    net.states["b"] = DEAD
+    net.lanes["b"].state = DEAD
     assert net.lane(number="5511") in {"a", "c"}
 
 
 def test_among_equals_the_one_with_the_least_waiting_wins() -> None:
     net = Net(smsc("a"), smsc("b"), smsc("c"))
-    net.loads.update(a=5, b=2, c=9)
+    for name, load in {"a": 5, "b": 2, "c": 9}.items():
+        net.lanes[name].load = load
     assert net.lane() == "b"
 
 
@@ -124,7 +131,7 @@ def test_among_the_wholly_equal_chance_decides() -> None:
 def test_any_bound_asks_every_lane() -> None:
     net = Net(smsc("a"), smsc("b"))
     assert net.router.any_bound()
-    net.states.update(a=WAITING, b=DEAD)
+    net.lanes["a"].state, net.lanes["b"].state = WAITING, DEAD
     assert not net.router.any_bound()
 
 
@@ -136,7 +143,8 @@ def test_a_living_lane_is_always_found_and_a_bound_one_first(
     states: list[LaneState], chance: float
 ) -> None:
     net = Net(smsc("a"), smsc("b", preferred_ids=("x",)), smsc("c"), chance=chance)
-    net.states.update(zip("abc", states, strict=True))
+    for name, state in zip("abc", states, strict=True):
+        net.lanes[name].state = state
     for tag, number in product((None, "x"), ("1", "2")):
         found = net.router.lane_for(tag, number)
         best = min(states, key=[BOUND, WAITING, DEAD].index)
@@ -145,7 +153,7 @@ def test_a_living_lane_is_always_found_and_a_bound_one_first(
         else:
             assert found is not None
             assert found[1] is best
-            assert net.states[found[0]] is best
+            assert net.lanes[found[0]].state is best
 
 
 def test_unified_prefix_turns_spellings_into_the_first_one() -> None:

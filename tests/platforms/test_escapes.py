@@ -92,9 +92,11 @@ def test_what_was_encoded_decodes_to_what_it_was(data: bytes) -> None:
 @given(st.text(alphabet=st.sampled_from("%#ksSrabpPIdxz1 é/"), max_size=30), st.binary(max_size=30))
 @settings(max_examples=300)
 @example("%#%#%##%", b"")
+@example("%%%b%d%x%", b"one")
 def test_any_template_expands_with_any_text(template: str, text: bytes) -> None:
     once = escapes.compile_once(template).expand(values(text))
     assert once == escapes.compile(template).expand(values(text))
+    assert once == escapes.expand(template, values(text))
 
 
 @given(st.text(max_size=30).filter(lambda text: "%" not in text))

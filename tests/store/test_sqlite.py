@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import sqlite3
 import stat
@@ -453,8 +454,38 @@ def test_a_wal_that_grew_is_emptied_between_commits(
     for first in range(1, 3001, 100):
         put(store, *(item(key, bytes(300)) for key in range(first, first + 100)))
     assert named.count("in-checkpoint") >= 4
-    assert os.path.getsize(path + "-wal") < 1_000_000
+    assert len(Path(path + "-wal").read_bytes().rstrip(b"\0")) < 1_000_000
     assert os.path.getsize(path) > 800_000
+
+
+def test_the_wal_has_its_length_from_the_beginning(
+    make: Callable[..., SqliteStore], path: str
+) -> None:
+    make().open(10)
+    length = os.path.getsize(path + "-wal")
+    assert length >= 8_000_000
+    assert os.stat(path + "-wal").st_mode & 0o777 == 0o600
+
+
+def test_the_room_that_is_kept_free_is_not_taken_for_the_wal(
+    make: Callable[..., SqliteStore], path: str
+) -> None:
+    make(reserve=1 << 60).open(10)
+    assert os.path.getsize(path + "-wal") < 1_000_000
+
+
+def test_a_quota_that_the_wal_would_pass_does_no_harm(
+    make: Callable[..., SqliteStore], path: str
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3_500_000, hard))
+    try:
+        store = make()
+        store.open(10)
+        assert os.path.getsize(path + "-wal") < 1_000_000
+        put(store, item(1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_quiet_moment_is_used_to_empty_the_wal(path: str) -> None:
