@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any, ClassVar
 
 from twisted.internet.interfaces import IReactorTime
@@ -94,7 +95,7 @@ class MoBoxes:
         limited = channel.retry.times >= 0
         return {
             "parallel": channel.parallel,
-            "chain": (lambda mo: mo.source) if channel.ordered else None,
+            "chain": attrgetter("source") if channel.ordered else None,
             "probing": None if limited else Backoff(channel.retry, self._chance),
         }
 

@@ -112,7 +112,8 @@ class Outbox(Generic[T]):
         self._spacing = spacing
         self._probing = probing
         self._unsaved = unsaved  # calls that were answered
-        self._chains: dict[Hashable, deque[T]] = {}
+        # what waits behind an item of the same chain; as a rule nothing does
+        self._chains: dict[Hashable, deque[T] | None] = {}
         self._chained = 0
         self._waiting: list[tuple[float, int, T]] = []  # retries: due, key, item
         self._cooling: deque[tuple[float, Hashable]] = deque()  # chains that keep their distance
@@ -141,7 +142,7 @@ class Outbox(Generic[T]):
             held, self._chains, self._chained = self._chains, {}, 0
             self._cooling.clear()
             for behind in held.values():
-                for item in behind:
+                for item in behind or ():
                     heappush(self._waiting, (-inf, item.id, item))
 
     def go_on(self) -> None:
@@ -160,10 +161,6 @@ class Outbox(Generic[T]):
     def fill(self, rows: Sequence[Item], limit: int, now: float, wall: float) -> None:
         """What the lane's claim brought. `pump` afterwards."""
         self.lane.fill(rows, limit, now, wall)
-
-    def chained(self, chain: Hashable) -> deque[T] | None:
-        """The items behind the one under way in this chain; None when the chain is idle."""
-        return self._chains.get(chain)
 
     def pump(self) -> None:
         if self._pumping or self.stopped:
@@ -204,10 +201,12 @@ class Outbox(Generic[T]):
             if item is None or self._chain is None:
                 return item
             chain = self._chain(item)
-            behind = self._chains.get(chain)
-            if behind is None:
-                self._chains[chain] = deque()
+            if chain not in self._chains:
+                self._chains[chain] = None
                 return item
+            behind = self._chains[chain]
+            if behind is None:
+                behind = self._chains[chain] = deque()
             behind.append(item)
             self._chained += 1
         return None
@@ -217,7 +216,7 @@ class Outbox(Generic[T]):
         if self._chain is None:
             self.lane.delay(item, due)
             return
-        self._chains.setdefault(self._chain(item), deque())
+        self._chains.setdefault(self._chain(item), None)
         heappush(self._waiting, (due, item.id, item))
 
     def _begin(self, item: T) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -90,7 +91,7 @@ class ReportBoxes:
         limited = channel.retry.times >= 0
         return {
             "parallel": channel.parallel,
-            "chain": lambda report: report.message,
+            "chain": attrgetter("message"),
             "spacing": channel.reports.spacing,
             "probing": None if limited else Backoff(channel.retry, self._chance),
         }

@@ -95,7 +95,7 @@ def locate(url: str) -> tuple[str, str]:
 
     Kannel uses user and password undecoded. What no request line may hold is escaped.
     """
-    if _NOT_IN_URL.search(url):
+    if not (url.isascii() and url.isprintable()) or " " in url:
         url = _NOT_IN_URL.sub(
             lambda found: "".join(f"%{octet:02X}" for octet in found[0].encode("utf-8", "replace")),
             url,

@@ -64,7 +64,7 @@ class Change(Struct, frozen=True, gc=False):
     body: bytes | None = None
 
 
-class Work(Struct):
+class Work(Struct, gc=False):
     """What must become durable together. Order within: puts, changes, ends."""
 
     puts: list[Item] = field(default_factory=list)
