@@ -41,12 +41,12 @@ class Log(journal.Log, Protocol):
 class Composed:
     """An order as segments: what to keep, and which lanes get them once it is kept."""
 
-    __slots__ = ("acceptance", "folds", "promised", "reports", "segments", "work")
+    __slots__ = ("acceptance", "folds", "reports", "segments", "work")
 
     def __init__(self, acceptance: Acceptance) -> None:
         self.acceptance = acceptance
         self.work = Work()
-        self.segments: list[tuple[str, Segment]] = []
-        self.promised: set[int] = set()  # keys of those stored as CLAIMED
+        # with the name of its lane, and whether it is stored as CLAIMED
+        self.segments: list[tuple[str, Segment, bool]] = []
         self.folds: list[list[Segment]] = []  # messages of several segments that want reports
         self.reports: list[tuple[Segment, str]] = []  # refused at once, and why

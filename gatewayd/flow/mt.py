@@ -130,15 +130,15 @@ class MtFlow:
             reply(acceptance)
             return
         if order.once:
-            messages = [segment.message for _, segment in composed.segments]
+            messages = [segment.message for _, segment, _ in composed.segments]
             self.seen.keep(order.once, composed.work, messages, acceptance)
 
         self._journal.add(composed.work, partial(self._kept, composed, reply))
 
     def _kept(self, composed: Composed, reply: Callable[[Acceptance], None], ok: bool) -> None:
         if not ok:
-            for name, segment in composed.segments:
-                if segment.id in composed.promised:
+            for name, _, promised in composed.segments:
+                if promised:
                     self._lanes[name].unpromise()
             self.overloaded += 1
             reply(Acceptance(Verdict.OVERLOADED, reason="the store failed"))
@@ -153,15 +153,15 @@ class MtFlow:
         self.accepted += len(composed.segments) // max(1, composed.acceptance.segments)
         self.segments += len(composed.segments)
         if self.on_split is not None and composed.acceptance.segments > 1:
-            self.on_split([segment for _, segment in composed.segments])
+            self.on_split([segment for _, segment, _ in composed.segments])
         for segments in composed.folds:
             self._dlr.opened(segments)
         if not self.quotas.idle:
-            self.quotas.take(segment for _, segment in composed.segments)
+            self.quotas.take(segment for _, segment, _ in composed.segments)
         woken = self._woken
-        for name, segment in composed.segments:
+        for name, segment, promised in composed.segments:
             lane = self._lanes[name]
-            lane.push(segment, segment.id in composed.promised)
+            lane.push(segment, promised)
             if not woken:
                 self._journal.after_commit(self._wake)
             woken[name] = lane
@@ -215,15 +215,13 @@ class MtFlow:
                 composed.acceptance = Acceptance(verdict, len(parts), key)
             lane = self._lanes[name]
             for segment in segments:
-                state = State.WAITING
-                if at_once and lane.promise():
-                    state = State.CLAIMED
-                    composed.promised.add(segment.id)
+                promised = at_once and lane.promise()
+                state = State.CLAIMED if promised else State.WAITING
                 priority = max(segment.priority, 0)
                 composed.work.puts.append(
                     Item(Queue.MT, segment.id, name, encode(segment), state, priority)
                 )
-                composed.segments.append((name, segment))
+                composed.segments.append((name, segment, promised))
             if len(segments) > 1 and segments[0].dlr_url:
                 composed.folds.append(segments)
         return composed

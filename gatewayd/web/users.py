@@ -22,8 +22,14 @@ Digest = Callable[[bytes], bytes]
 
 def keyed_digest() -> Digest:
     """A digest of passwords under a key that only this process knows."""
-    key = os.urandom(32)
-    return lambda password: blake2b(password, digest_size=32, key=key).digest()
+    keyed = blake2b(digest_size=32, key=os.urandom(32))
+
+    def digest(password: bytes) -> bytes:
+        found = keyed.copy()  # has done with the key already
+        found.update(password)
+        return found.digest()
+
+    return digest
 
 
 _EVERYWHERE = frozenset({"*", "*.*.*.*"})

@@ -29,9 +29,10 @@ WHOLE = ReceiptText(
 )
 
 
-@pytest.mark.parametrize("lenient", [False, True])
-def test_a_whole_receipt(lenient: bool) -> None:
-    assert parse(FULL, lenient=lenient) == WHOLE
+def test_a_whole_receipt() -> None:
+    assert parse(FULL, lenient=True) == WHOLE
+    decisive = ReceiptText(WHOLE.id, WHOLE.stat, WHOLE.err, WHOLE.error)
+    assert parse(FULL, lenient=False) == decisive
 
 
 @pytest.mark.parametrize("lenient", [False, True])
@@ -62,10 +63,9 @@ def test_missing_moved_and_odd_fields(
 
 def test_dates_with_blanks_in_them_are_kept_whole() -> None:
     text = b"id:a1 submit date:21-09-24 12:00 done date:21-09-24 12:01 stat:DELIVRD"
-    for lenient in (False, True):
-        found = parse(text, lenient=lenient)
-        assert found is not None
-        assert (found.submit_date, found.done_date) == ("21-09-24 12:00", "21-09-24 12:01")
+    found = parse(text, lenient=True)
+    assert found is not None
+    assert (found.submit_date, found.done_date) == ("21-09-24 12:00", "21-09-24 12:01")
 
 
 @pytest.mark.parametrize(
