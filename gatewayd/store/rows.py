@@ -3,8 +3,8 @@
 Each step of an SQLite statement gives the interpreter lock away, and beside a busy reactor it is
 slow to come back: every attempt wakes a thread that mostly finds the lock taken again. So a whole
 batch of puts, changes and ends is one statement, transaction and sync included: rows for a view
-whose triggers do what each row asks for. The number of rows is a power of two, so that few
-statements are prepared; the rest is padded with rows that ask for nothing.
+whose triggers do what each row asks for. There are few numbers of rows, so that few statements are
+prepared; the rest is padded with rows that ask for nothing.
 """
 
 # ruff: noqa: S608 - every piece of SQL put together here is a constant of this package
@@ -23,7 +23,12 @@ Value = int | float | str | bytearray
 Statement = tuple[str, Sequence[Value]]
 
 MOST: Final = 256  # rows in one statement
-_SIZES: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, MOST)
+# Four to an octave: each is prepared once, and no more than a quarter of a statement fills it up.
+_SIZES: Final = (
+    *range(1, 8),
+    *(quarter << shift for shift in range(1, 6) for quarter in range(4, 8)),
+    MOST,
+)
 
 # In the order of Item's fields.
 COLUMNS: Final = "queue, key, lane, body, state, priority, due, tries, coalesce(name, '')"
@@ -136,8 +141,8 @@ class Batch:
             if key in ends or key in changes:
                 self._cut()
             # int() because a subclass such as IntEnum sends the binding down a slow path.
-            values += (_PUT, key, int(i.queue), i.lane, int(i.state), i.priority, i.tries, i.due)
-            values += (i.name, bytearray(i.body))
+            queue, state, body = int(i.queue), int(i.state), bytearray(i.body)
+            values += (_PUT, key, queue, i.lane, state, i.priority, i.tries, i.due, i.name, body)
             if key > self.highest:  # noqa: PLR1730 - once a row, and max() is a call
                 self.highest = key
         self.rows += len(work.puts)
