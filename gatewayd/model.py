@@ -54,6 +54,8 @@ class Outcome(Enum):
     THROTTLED = "throttled"
     DEAD = "dead"
 
+    __hash__ = object.__hash__  # Enum's own is written in Python; each member is one object
+
 
 @dataclass(frozen=True, slots=True)
 class TextOptions:
@@ -113,6 +115,8 @@ class Verdict(Enum):
     UNROUTABLE = "unroutable"
     OVERLOADED = "overloaded"  # too much waits, or the store failed: try again later
     TOO_LONG = "too long"
+
+    __hash__ = object.__hash__  # as with `Outcome`
 
 
 class Acceptance(Struct, frozen=True, gc=False):

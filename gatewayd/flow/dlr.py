@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import json
 
@@ -31,6 +31,9 @@ _encode = json.Encoder().encode
 _decode = json.Decoder(Segment).decode
 
 Answer = Callable[[bool], None]
+
+_DLR: Final = Queue.DLR  # as in `mt`
+_SENT: Final = State.SENT
 
 RECEIPTS = 1 | 2 | 4 | 32  # mask bits that only the SMSC's receipts can serve
 FINAL = 1 | 2 | 32
@@ -145,7 +148,7 @@ class DlrFlow:
             work.ends.append(segment.id)
             return ""
         name = f"{self._ids.get(segment.via, segment.via)}/{segment.smsc_id}"
-        work.changes.append(Change(segment.id, State.SENT, 0.0, segment.tries, name))
+        work.changes.append(Change(segment.id, _SENT, 0.0, segment.tries, name))
         return name
 
     def revive(self, item: Item) -> Segment:
@@ -470,7 +473,7 @@ class DlrFlow:
     def _put(self, report: Report, work: Work) -> None:
         self.made += 1
         lane = self.reports.lane_of(report)
-        work.puts.append(Item(Queue.DLR, report.id, lane, encode_report(report)))
+        work.puts.append(Item(_DLR, report.id, lane, encode_report(report)))
 
     def kept(self, kept: KeptReceipt, ok: bool) -> None:
         """A receipt is kept; or is not, and the SMSC will send it again."""

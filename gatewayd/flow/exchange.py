@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from twisted.logger import Logger
 
@@ -31,6 +31,8 @@ from gatewayd.smsc.contract import (
 
 Answer = Callable[[int, Outcome], None]
 Kept = Callable[[Outcome], None]
+
+_DONE: Final = Outcome.DONE  # as in `mt`
 
 
 class Exchange:
@@ -112,7 +114,7 @@ class Exchange:
         self.receipted(
             lane.config.id,
             event.receipt,
-            lambda ok: answer(ticket, Outcome.DONE if ok else Outcome.RETRY),
+            lambda ok: answer(ticket, _DONE if ok else Outcome.RETRY),
         )
 
     def _one(self, lane: MtLane, state: PortState, event: Event) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Final
 
 from msgspec import json
 
@@ -24,6 +25,14 @@ from gatewayd.store.contract import Change, Item, Queue, State, Work
 
 encode = json.Encoder().encode
 decode = json.Decoder(Segment).decode
+
+# Under names of their own: a member takes three times as long to find in its Enum.
+_GSM: Final = int(Coding.GSM)
+_BOUND: Final = LaneState.BOUND
+_ACCEPTED: Final = Verdict.ACCEPTED
+_MT: Final = Queue.MT
+_CLAIMED: Final = State.CLAIMED
+_UNROUTABLE: Final = Acceptance(Verdict.UNROUTABLE, reason="no SMSC takes it")
 
 Then = Callable[[bool], None]
 NO_ANSWER = "No answer from the SMSC"
@@ -184,7 +193,7 @@ class MtFlow:
         the mark before the submit. Then they must be handed over, or their promise taken back.
         """
         coding, data = self._encode(order)
-        composed = Composed(Acceptance(Verdict.UNROUTABLE, reason="no SMSC takes it"))
+        composed = Composed(_UNROUTABLE)
         cuts: dict[tuple[int, bool], list[tuple[bytes, bytes]]] = {}
         for receiver in order.receivers:
             destination = self._unify(receiver)
@@ -211,15 +220,15 @@ class MtFlow:
                 for segment in segments:
                     segment.destination = destination
             if not composed.segments:
-                verdict = Verdict.ACCEPTED if bound is LaneState.BOUND else Verdict.QUEUED
+                verdict = _ACCEPTED if bound is _BOUND else Verdict.QUEUED
                 composed.acceptance = Acceptance(verdict, len(parts), key)
             lane = self._lanes[name]
             for segment in segments:
                 promised = at_once and lane.promise()
-                state = State.CLAIMED if promised else State.WAITING
+                state = _CLAIMED if promised else State.WAITING
                 priority = max(segment.priority, 0)
                 composed.work.puts.append(
-                    Item(Queue.MT, segment.id, name, encode(segment), state, priority)
+                    Item(_MT, segment.id, name, encode(segment), state, priority)
                 )
                 composed.segments.append((name, segment, promised))
             if len(segments) > 1 and segments[0].dlr_url:
@@ -280,7 +289,7 @@ class MtFlow:
 
     def _encode(self, order: Order) -> tuple[int, bytes]:
         """The alphabet and the octets of the order's text."""
-        if order.coding != Coding.GSM:
+        if order.coding != _GSM:
             return order.coding, order.data
         options = order.options
         if not (options.header or options.footer or options.split_suffix):
@@ -297,7 +306,7 @@ class MtFlow:
         """The (payload, UDH) of each segment."""
         options = order.options
         if (
-            coding == Coding.GSM
+            coding == _GSM
             and len(data) <= SINGLE
             and shape == DEFAULT_SHAPE
             and options.max_messages > 0

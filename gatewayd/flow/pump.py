@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf
+from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -20,6 +21,11 @@ from gatewayd.smsc.contract import Event
 from gatewayd.store.contract import Change, Item, State, Work
 
 CLAIM_PAUSE = 1.0  # seconds, when segments were marked as claimed and could not be written
+# As in `mt`.
+_DEAD: Final = LaneState.DEAD
+_BOUND: Final = LaneState.BOUND
+_RECEIVER: Final = BindMode.RECEIVER
+
 MARKED = 1000  # segments of a lane marked ahead, at most
 
 
@@ -111,13 +117,13 @@ class MtLane:
     def state(self) -> LaneState:
         """BOUND counts only binds that transmit; without any bind that could, the lane is DEAD."""
         if self.stopped:
-            return LaneState.DEAD
-        found = LaneState.DEAD
+            return _DEAD
+        found: LaneState = _DEAD
         for state in self.ports:
-            if state.port.mode is BindMode.RECEIVER or state.port.dead:
+            if state.port.mode is _RECEIVER or state.port.dead:
                 continue
             if state.port.bound:
-                return LaneState.BOUND
+                return _BOUND
             found = LaneState.WAITING
         return found
 

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 from operator import attrgetter
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
 from twisted.internet.interfaces import IReactorTime
@@ -23,6 +23,8 @@ from gatewayd.model import HttpAnswer, Outcome, Report
 from gatewayd.platforms.contract import HttpCall, PlatformFormat, load
 from gatewayd.platforms.signature import signed
 from gatewayd.store.contract import Change, Item, Queue, State, Work
+
+_DONE: Final = Outcome.DONE  # as in `mt`
 
 FINALS = 1 | 2 | 16 | 32
 TOLD = 10_000  # messages whose final report was told, remembered for what comes too late
@@ -177,12 +179,12 @@ class ReportBoxes:
 
     def _settle(self, report: Report, answer: HttpAnswer) -> float | None:
         channel = self.channel_of(report)
-        outcome = Outcome.DONE
+        outcome: Outcome = _DONE
         if answer.error == "late":
             self.dropped += 1
         else:
             outcome = self._format(channel).report_verdict(answer)
-        if outcome is Outcome.DONE:
+        if outcome is _DONE:
             self.sent += answer.error != "late"
             self._end(report, channel, Work(ends=[report.id]))
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
 
 from gatewayd.config import SmscConfig
 
@@ -16,6 +16,9 @@ class LaneState(Enum):
     BOUND = "bound"  # at least one bind transmits
     WAITING = "waiting"  # connecting, or between two attempts
     DEAD = "dead"  # stopped, or refused for good: takes no messages
+
+
+_DEAD: Final = LaneState.DEAD  # as in `mt`
 
 
 class Routed(Protocol):
@@ -138,14 +141,14 @@ class Router:
         if self._simple:
             name = self._routes[0].name
             state = self._lanes[name].state
-            return None if state is LaneState.DEAD else (name, state)
+            return None if state is _DEAD else (name, state)
         best: tuple[tuple[bool, bool, int], str, LaneState] | None = None
         routes = self._routes
         start = int(self._chance() * len(routes)) if routes else 0
         for route in routes[start:] + routes[:start]:
             lane = self._lanes[route.name]
             state = lane.state
-            if state is LaneState.DEAD or not route.matches(smsc, destination):
+            if state is _DEAD or not route.matches(smsc, destination):
                 continue
             rank = (
                 state is LaneState.BOUND,

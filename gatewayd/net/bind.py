@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import ClassVar, Protocol
+from typing import ClassVar, Final, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -37,6 +37,7 @@ from gatewayd.smsc.contract import (
 from gatewayd.smsc.link import LinkState
 
 Answer = Callable[[int, Outcome], None]
+_BOUND: Final = LinkState.BOUND  # as in `flow.mt`
 STABLE = 60.0  # bound for so long: the next reconnect begins with the shortest pause again
 # A route may show before its tunnel carries anything, and a SYN lost in it is repeated after 1, 3,
 # 7 ... seconds: the first attempts on a new path are given up and made again instead.
@@ -132,7 +133,7 @@ class BindService(Service):
             return False
         if self._resting:
             return not self.dead
-        return self._link is not None and self._link.session.state is LinkState.BOUND
+        return self._link is not None and self._link.session.state is _BOUND
 
     @property
     def in_flight(self) -> int:

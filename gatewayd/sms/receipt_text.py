@@ -9,7 +9,8 @@ message itself stand.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from gatewayd.model import DlrStatus
 
@@ -45,7 +46,7 @@ _LONG_MAX = 2**63 - 1
 _LONG_MIN = -(2**63)
 
 
-class ReceiptText(NamedTuple):
+class ReceiptText(Struct, frozen=True, gc=False):
     """What a receipt's text says; "" where it does not, or where the strict reader does not look.
 
     The dates are as written: 10, 12 or 16 characters, or whatever the SMSC likes. `error` is the

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import NamedTuple, Protocol
 
+from msgspec import Struct
+
 from gatewayd.config import BindConfig, SmscConfig, TlvConfig
 from gatewayd.errors import UsageError
 from gatewayd.model import Inbound, Outcome, Receipt, Segment
@@ -25,7 +27,7 @@ class BindRefused(NamedTuple):
     reason: str
 
 
-class Submitted(NamedTuple):
+class Submitted(Struct, frozen=True, gc=False):
     """The SMSC took the segment. `smsc_id` is normalised by message_ids; "" when it gave none.
 
     `meta` holds TLVs of the answer as Kannel meta-data ("?smpp_resp?..."). `late`: it was told as
@@ -62,14 +64,14 @@ class Unanswered(NamedTuple):
     reason: str
 
 
-class Received(NamedTuple):
+class Received(Struct, frozen=True, gc=False):
     """An MO. It stays the SMSC's until `Session.answer(ticket, ...)`."""
 
     ticket: int
     inbound: Inbound
 
 
-class Receipted(NamedTuple):
+class Receipted(Struct, frozen=True, gc=False):
     """A delivery receipt. It stays the SMSC's until `Session.answer(ticket, ...)`."""
 
     ticket: int

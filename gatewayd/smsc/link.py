@@ -18,6 +18,8 @@ class LinkState(Enum):
     UNBINDING = "unbinding"
     CLOSED = "closed"
 
+    __hash__ = object.__hash__  # as with `model.Outcome`
+
 
 class Step(Enum):
     BIND = "bind"

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 from math import inf
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from gatewayd.config.model import BindMode
 from gatewayd.errors import PeerError
@@ -30,7 +30,11 @@ from gatewayd.smsc.contract import (
 from gatewayd.smsc.link import KeepAlive, LinkState, Pulse, Step, Window, after
 
 BAD_PDUS = 10  # broken PDUs within a minute before the link is given up
-OPEN_STATES = frozenset({LinkState.BOUND, LinkState.DRAINING})
+# Under names of their own: a member takes three times as long to find in its Enum.
+_BOUND: Final = LinkState.BOUND
+_DRAINING: Final = LinkState.DRAINING
+_CLOSED: Final = LinkState.CLOSED
+OPEN_STATES = frozenset({_BOUND, _DRAINING})
 
 
 class Framing(Protocol):
@@ -60,7 +64,7 @@ class EsmeSession(ABC):
         self._transmits = options.bind.mode is not BindMode.RECEIVER
         self._framer = framer
         self._out: list[bytes] = []
-        self._state = LinkState.OPEN
+        self._state: LinkState = LinkState.OPEN
         timeout = inf if smpp.on_timeout == "wait" else smpp.response_timeout
         window = options.bind.window or options.smsc.window
         self._most_window = most_window
@@ -133,7 +137,7 @@ class EsmeSession(ABC):
 
     @property
     def credit(self) -> int:
-        if self._state is LinkState.BOUND and self._transmits:
+        if self._state is _BOUND and self._transmits:
             return self._window.room
         return 0
 
@@ -154,7 +158,7 @@ class EsmeSession(ABC):
         self._bind()
 
     def receive(self, data: bytes, now: float) -> Sequence[Event]:
-        if self.state is LinkState.CLOSED:
+        if self.state is _CLOSED:
             return ()
         self._now = now
         frames = self._framer.feed(data, now)
@@ -166,7 +170,7 @@ class EsmeSession(ABC):
                 self._hear(frame, events)
             except PeerError as error:
                 self._broken(error, events)
-            if self._state is LinkState.CLOSED:
+            if self._state is _CLOSED:
                 return events
         self._received(events)
         return events
@@ -186,7 +190,7 @@ class EsmeSession(ABC):
             self._close(self._ending, events, rest=self._rests)
         options = self._options
         state = self._state
-        if state is LinkState.CLOSED:
+        if state is _CLOSED:
             pass
         elif now >= self._framer.partial_since + options.partial_pdu_timeout:
             self._close(f"a {self.PDU} was begun and not ended", events)
@@ -206,7 +210,7 @@ class EsmeSession(ABC):
     def stop(self, now: float) -> None:
         self._now = now
         if self._state in OPEN_STATES:
-            if self._state is LinkState.BOUND:
+            if self._state is _BOUND:
                 self._enter(Step.STOP)
             self._unbind_when_drained()
         elif self._state in (LinkState.OPEN, LinkState.BINDING):
@@ -283,11 +287,11 @@ class EsmeSession(ABC):
             events += [Unanswered(segment, reason) for segment in self._window.expired(now)]
             late = [number for number in known if number not in waiting]
         self._tick_numbers(late, now, events)
-        if self.state is LinkState.CLOSED:
+        if self.state is _CLOSED:
             return
         if options.idle_timeout and now >= self._alive.heard + options.idle_timeout:
             self._close("nothing came from the SMSC for too long", events)
-        elif self._state is LinkState.DRAINING:
+        elif self._state is _DRAINING:
             if now >= self._entered + options.unbind_timeout:
                 self._drained_too_long(events)
             else:
@@ -310,7 +314,7 @@ class EsmeSession(ABC):
     def _next_due(self) -> float:
         if self._ending:
             return self._now
-        if self._state is LinkState.CLOSED:
+        if self._state is _CLOSED:
             return inf
         options = self._options
         due = self._framer.partial_since + options.partial_pdu_timeout
@@ -321,7 +325,7 @@ class EsmeSession(ABC):
         due = min(due, self._window.deadline(), self._numbers_due())
         if options.idle_timeout:
             due = min(due, self._alive.heard + options.idle_timeout)
-        if self._state is LinkState.DRAINING:
+        if self._state is _DRAINING:
             return min(due, self._entered + options.unbind_timeout)
         if options.inactivity:
             due = min(due, self._active + options.inactivity)

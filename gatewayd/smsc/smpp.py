@@ -6,7 +6,7 @@ What comes in is sorted by `_HANDLERS`; the life of the session is in `session`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from gatewayd.config.model import BindMode
 from gatewayd.errors import PeerError
@@ -31,6 +31,9 @@ from gatewayd.smsc.smpp_frame import Framer
 from gatewayd.smsc.smpp_in import Inward, Refused
 from gatewayd.smsc.smpp_out import Outward, Unsendable, bind
 from gatewayd.smsc.smpp_tlv import NamedTlvs
+
+_DRAINING: Final = LinkState.DRAINING  # as in `session`
+_CLOSED: Final = LinkState.CLOSED
 
 LAST_SEQUENCE = 0x7FFFFFFF  # SMPP 3.4, 3.2
 LATE_KEPT = 1000  # sequence numbers that ran out of time, remembered for a late answer
@@ -90,11 +93,11 @@ class SmppSession(EsmeSession):
 
     def answer(self, ticket: int, outcome: Outcome) -> None:
         command, sequence = self._tickets.pop(ticket, (0, 0))
-        if not command or self._state is LinkState.CLOSED:
+        if not command or self._state is _CLOSED:
             return
         status = self._answers[outcome]
         self._out.append(pdus.encode_sm_resp(command | pdus.RESPONSE, status, sequence))
-        if self._state is LinkState.DRAINING:
+        if self._state is _DRAINING:
             self._unbind_when_drained()
 
     # ---- what the SMSC says
@@ -132,7 +135,7 @@ class SmppSession(EsmeSession):
             if not smsc_id:
                 events.append(Noted("no_message_id", "receipts for it cannot be matched"))
             events.append(Submitted(segment, smsc_id, now - sent, meta))
-        if self._state is LinkState.DRAINING:
+        if self._state is _DRAINING:
             self._unbind_when_drained()
 
     def _id_of(self, pdu: pdus.SmResp) -> str:
@@ -228,7 +231,7 @@ class SmppSession(EsmeSession):
         if taken is not None:
             sent, segment = taken
             self._refused(segment, pdu.status, self._now - sent, events)
-            if self._state is LinkState.DRAINING:
+            if self._state is _DRAINING:
                 self._unbind_when_drained()
         elif self._state is LinkState.BINDING and pdu.sequence == self._bind_sequence:
             self._bind_denied(pdu.status, events)

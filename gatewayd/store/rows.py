@@ -23,7 +23,7 @@ Value = int | float | str | bytearray
 Statement = tuple[str, Sequence[Value]]
 
 MOST: Final = 256  # rows in one statement
-# Four to an octave: each is prepared once, and no more than a quarter of a statement fills it up.
+# Four to an octave: each is prepared once, and no more than a fifth of a statement fills it up.
 _SIZES: Final = (
     *range(1, 8),
     *(quarter << shift for shift in range(1, 6) for quarter in range(4, 8)),

@@ -205,12 +205,9 @@ class Connection:
         self._head = self._line = False
         if self._parser.get_method() in (b"POST", b"PUT"):
             for name, value in self._raw:
-                if name.lower() == b"expect" and value.lower() == b"100-continue":
-                    self._continue()
-
-    def _continue(self) -> None:
-        if not (self._waiting or self._current is not None):
-            self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                asked = name.lower() == b"expect" and value.lower() == b"100-continue"
+                if asked and not (self._waiting or self._current is not None):
+                    self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
         self._body_size += len(body)

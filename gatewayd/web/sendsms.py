@@ -72,6 +72,7 @@ _NUMBERS: Final[dict[str, tuple[int, str, str]]] = {
     "deferred": (2**31, "Deferred", "deferred"),
     "priority": (3, "Priority", "priority"),
 }
+_MINUTES: Final = frozenset({"validity", "deferred"})
 _NUMBER_NAMES: Final = frozenset(_NUMBERS) | {"dlrmask"}
 
 
@@ -441,15 +442,11 @@ class SendSms:
                 continue
             if not -1 <= number <= most:
                 raise Refused(misformed(label))
-            setattr(order, place, number)
+            setattr(order, place, self._moment(number) if name in _MINUTES else number)
         order.dlr_mask = max(order.dlr_mask, 0)
-        if "validity" in fields:
-            order.validity = self._moment(order.validity)
-        if "deferred" in fields:
-            order.deferred = self._moment(order.deferred)
         return order.coding
 
-    def _moment(self, minutes: float) -> float:
+    def _moment(self, minutes: int) -> float:
         if minutes < 0:
             return 0.0
         return self._wall() + 60 * min(minutes, _LONGEST_DELAY)

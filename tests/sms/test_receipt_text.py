@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gatewayd.sms.receipt_text import (
     ReceiptText,
@@ -114,8 +115,8 @@ def test_the_strict_reader_takes_three_digits_of_an_error_and_the_lenient_one_al
 def test_the_lenient_reader_takes_any_case_order_and_blanks(text: bytes) -> None:
     found = parse(text, lenient=True)
     assert found is not None
-    assert found._replace(submit_date="", done_date="") == WHOLE._replace(
-        submit_date="", done_date=""
+    assert replace(found, submit_date="", done_date="") == replace(
+        WHOLE, submit_date="", done_date=""
     )
 
 

@@ -334,6 +334,10 @@ def test_numbers_that_are_none_or_minus_one_count_as_absent() -> None:
     also = {"priority": " -1x"}
     order = order_of(kannel(), also, dlr_mask="-1", mclass="abc", coding="", validity="-1")
     assert (order.dlr_mask, order.mclass, order.coding, order.validity) == (0, -1, 0, 0.0)
+    order = order_of(kannel(), also, dlr_mask="x", validity="", deferred="soon", priority="")
+    assert (order.dlr_mask, order.validity, order.deferred, order.priority) == (0, 0.0, 0.0, -1)
+    order = order_of(kannel(), also, validity="0", deferred="-1")
+    assert (order.validity, order.deferred) == (WALL, 0.0)
 
 
 def test_old_names_of_the_report_fields_still_count() -> None:
