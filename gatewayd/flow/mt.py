@@ -26,7 +26,7 @@ from gatewayd.store.contract import Change, Item, Queue, State, Work
 encode = json.Encoder().encode
 decode = json.Decoder(Segment).decode
 
-# Under names of their own: a member takes three times as long to find in its Enum.
+# Under names of their own: to find a member in its Enum takes 70 ns each time.
 _GSM: Final = int(Coding.GSM)
 _BOUND: Final = LaneState.BOUND
 _ACCEPTED: Final = Verdict.ACCEPTED

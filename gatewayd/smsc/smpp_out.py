@@ -44,7 +44,7 @@ _SHORT_CODE = (3, 0)
 _ALPHANUMERIC = (5, 0)
 _UNKNOWN = (0, 0)
 
-# As plain numbers: an IntFlag takes a microsecond for each "&".
+# As plain numbers: an IntFlag takes half a microsecond for each "&".
 _DELIVERED = int(DlrStatus.DELIVERED)
 _BUFFERED = int(DlrStatus.BUFFERED)
 # 64 is no status of any report; Kannel asks for receipts of failures with it all the same
