@@ -402,7 +402,7 @@ class DlrFlow:
         report = None
         if receipt.status & segment.dlr_mask:
             report = self._make.of_receipt(segment, receipt, receipt.status, segment.smsc_id)
-        self._keep_receipt(work, report, KeptReceipt(self, name, segment, receipt), answer)
+        self._keep_receipt(work, KeptReceipt(self, name, segment, receipt, report, answer))
 
     def _part_settled(
         self,
@@ -439,7 +439,7 @@ class DlrFlow:
             fold.buffered = True
             report = self._make.of_receipt(segment, receipt, status, fold.first_id)
         told = None if report is None else fold
-        self._keep_receipt(work, report, KeptReceipt(self, name, segment, receipt, told), answer)
+        self._keep_receipt(work, KeptReceipt(self, name, segment, receipt, report, answer, told))
 
     def _finish(self, name: str, segment: Segment, work: Work) -> None:
         """No further receipt on this name counts."""
@@ -458,16 +458,13 @@ class DlrFlow:
             self._put(report, work)
             self._journal.insist(work, partial(self.reports.push, report))
 
-    def _keep_receipt(
-        self, work: Work, report: Report | None, kept: KeptReceipt, answer: Answer | None
-    ) -> None:
-        """Keep what a receipt says; without `answer` nobody would tell us again."""
-        if answer is None:
-            self._keep(work, report)
+    def _keep_receipt(self, work: Work, kept: KeptReceipt) -> None:
+        """Keep what a receipt says; one that has its answer already nobody would tell us again."""
+        if kept.answer is None:
+            self._keep(work, kept.report)
             return
-        if report is not None:
-            self._put(report, work)
-        kept.report, kept.answer = report, answer
+        if kept.report is not None:
+            self._put(kept.report, work)
         self._journal.add(work, kept)
 
     def _put(self, report: Report, work: Work) -> None:
@@ -488,7 +485,8 @@ class DlrFlow:
                 self._folds.pop(kept.segment.message, None)
         elif fold is not None:
             fold.buffered = False
-        kept.answer(ok)
+        if kept.answer is not None:
+            kept.answer(ok)
 
 
 def _nothing(message: int, work: Work) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class KeptReceipt:
     """What has to be done once the receipt is kept, or is not; called with which of them.
 
-    `fold` is the one that the receipt's report was made for.
+    `fold` is the one that its `report` was made for; `answer` None: the SMSC has had its answer.
     """
 
     __slots__ = ("_flow", "answer", "fold", "name", "receipt", "report", "segment")
@@ -26,19 +26,17 @@ class KeptReceipt:
         name: str,
         segment: Segment,
         receipt: Receipt,
+        report: Report | None,
+        answer: Callable[[bool], None] | None,
         fold: Fold | None = None,
     ) -> None:
         self._flow = flow
         self.name = name
         self.segment = segment
         self.receipt = receipt
+        self.report = report
+        self.answer = answer
         self.fold = fold
-        self.report: Report | None = None
-        self.answer: Callable[[bool], None] = _nobody
 
     def __call__(self, ok: bool) -> None:
         self._flow.kept(self, ok)
-
-
-def _nobody(ok: bool) -> None:
-    """Nobody waits for it."""

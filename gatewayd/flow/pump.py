@@ -20,12 +20,12 @@ from gatewayd.model import Segment
 from gatewayd.smsc.contract import Event
 from gatewayd.store.contract import Change, Item, State, Work
 
-CLAIM_PAUSE = 1.0  # seconds, when segments were marked as claimed and could not be written
 # As in `mt`.
 _DEAD: Final = LaneState.DEAD
 _BOUND: Final = LaneState.BOUND
 _RECEIVER: Final = BindMode.RECEIVER
 
+CLAIM_PAUSE = 1.0  # seconds, when segments were marked as claimed and could not be written
 MARKED = 1000  # segments of a lane marked ahead, at most
 
 
